@@ -1,0 +1,56 @@
+# evenrow_room(NAME [ROOMS room...] [EXTERNAL target...])
+#   src/NAME/*.cpp as the static library evenrow_NAME; what it may include is what it links.
+# evenrow_library()
+#   All rooms as the one library that users link: evenrow::evenrow.
+
+add_library(evenrow_flags INTERFACE)
+target_compile_options(evenrow_flags INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow
+                       -ffp-contract=off)
+if(EVENROW_WERROR)
+  target_compile_options(evenrow_flags INTERFACE -Werror)
+endif()
+if(EVENROW_SANITIZE)
+  target_compile_options(evenrow_flags INTERFACE -fsanitize=${EVENROW_SANITIZE}
+                         -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(evenrow_flags INTERFACE -fsanitize=${EVENROW_SANITIZE})
+  if(EVENROW_SANITIZE MATCHES "thread")
+    target_compile_definitions(evenrow_flags INTERFACE EVENROW_STD_THREADS)
+  endif()
+endif()
+
+set(EVENROW_ROOMS "" CACHE INTERNAL "")
+
+function(evenrow_room NAME)
+  cmake_parse_arguments(ROOM "" "" "ROOMS;EXTERNAL" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${NAME}/*.cpp)
+  if(NOT sources)
+    add_library(evenrow_${NAME} INTERFACE)
+    set(scope INTERFACE)
+  else()
+    add_library(evenrow_${NAME} STATIC ${sources})
+    set(scope PUBLIC)
+    target_link_libraries(evenrow_${NAME} PRIVATE $<BUILD_INTERFACE:evenrow_flags>)
+    set_property(GLOBAL APPEND PROPERTY EVENROW_BUILT_ROOMS evenrow_${NAME})
+  endif()
+  target_include_directories(evenrow_${NAME} ${scope} ${PROJECT_SOURCE_DIR}/include
+                             ${PROJECT_SOURCE_DIR}/src)
+  list(TRANSFORM ROOM_ROOMS PREPEND evenrow_)
+  target_link_libraries(evenrow_${NAME} ${scope} ${ROOM_ROOMS} ${ROOM_EXTERNAL})
+endfunction()
+
+function(evenrow_library)
+  get_property(rooms GLOBAL PROPERTY EVENROW_BUILT_ROOMS)
+  set(objects "")
+  foreach(room ${rooms})
+    list(APPEND objects $<TARGET_OBJECTS:${room}>)
+  endforeach()
+  add_library(evenrow SHARED ${objects})
+  add_library(evenrow::evenrow ALIAS evenrow)
+  set_target_properties(evenrow PROPERTIES LINKER_LANGUAGE CXX VERSION ${PROJECT_VERSION}
+                        SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+  target_compile_features(evenrow PUBLIC cxx_std_20)
+  target_include_directories(evenrow PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+                             $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_link_libraries(evenrow PRIVATE $<BUILD_INTERFACE:evenrow_flags> fmt::fmt
+                        OpenMP::OpenMP_CXX hwy::hwy DNNL::dnnl ZLIB::ZLIB)
+endfunction()
