@@ -1,0 +1,14 @@
+// All of Evenrow.
+#pragma once
+
+#include "evenrow/activation.hpp"
+#include "evenrow/batch_norm.hpp"
+#include "evenrow/dataset.hpp"
+#include "evenrow/error.hpp"
+#include "evenrow/evaluate.hpp"
+#include "evenrow/input_normalization.hpp"
+#include "evenrow/model.hpp"
+#include "evenrow/network.hpp"
+#include "evenrow/optimizer.hpp"
+#include "evenrow/train.hpp"
+#include "evenrow/training_pass.hpp"

@@ -1,0 +1,104 @@
+// One training pass over a mini-batch: forward, loss, backward. The building block of a training
+// loop of your own; evenrow/train.hpp has the whole loop.
+//
+//   Network<float> network(spec, seed);
+//   TrainingPass<float> pass(spec, {.loss = {}, .max_examples = 128});
+//   Optimizer<float> optimizer(network, {.kind = OptimizerKind::adam});
+//   for (...) {
+//     const PassResult result = pass.run(network, {.x = x, .classes = labels}, step);
+//     if (!result.finite) { pass.discard(); continue; }
+//     optimizer.step(network, pass.gradients(), learning_rate);
+//     pass.commit(network);
+//   }
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "evenrow/network.hpp"
+
+namespace evenrow {
+
+enum class LossKind { cross_entropy, binary_cross_entropy, squared_error, huber };
+
+/// Loss functions; every one is a mean over the examples (and over the outputs, for the last three).
+///   cross_entropy: -sum_k q_k log softmax(z)_k, with q one-hot, or (1 - s) one-hot + s / K with
+///     label smoothing s (Szegedy et al., 2016); computed with the maximum subtracted.
+///   binary_cross_entropy: max(z, 0) - z t + log1p(exp(-|z|)), t in [0, 1].
+///   squared_error: (z - t)^2.
+///   huber: |e| <= delta ? e^2 / 2 : delta (|e| - delta / 2), e = z - t (Huber, 1964).
+struct LossSpec {
+  LossKind kind = LossKind::cross_entropy;
+  double label_smoothing = 0.0;  ///< cross_entropy only; [0, 1).
+  double huber_delta = 1.0;      ///< huber only; > 0.
+  friend bool operator==(const LossSpec&, const LossSpec&) = default;
+};
+
+/// Loss of outputs z, row-major [examples, outputs], and its gradient with respect to z. The value
+/// is summed in double. `classes` for cross_entropy (one an example, in [0, outputs)); `values` for
+/// the others, row-major like z.
+template <class T>
+struct LossTargets {
+  std::span<const std::int32_t> classes{};
+  std::span<const T> values{};
+};
+template <class T>
+double loss(const LossSpec& spec, std::span<const T> outputs, std::int64_t examples,
+            const LossTargets<T>& targets);
+
+struct TrainingPassOptions {
+  LossSpec loss{};
+  std::int64_t max_examples = 128;  ///< All memory is allocated for this many, once.
+  std::uint64_t seed = 0;           ///< Of the dropout masks.
+  int threads = 0;
+};
+
+template <class T>
+struct MiniBatch {
+  std::span<const T> x;  ///< Row-major [examples, inputs].
+  std::span<const std::int32_t> classes{};  ///< See LossTargets.
+  std::span<const T> values{};
+};
+
+struct PassResult {
+  double loss = 0;
+  std::int64_t correct = 0;     ///< Examples whose largest output is their class (cross_entropy), or
+                                ///< whose output has the right sign (binary_cross_entropy).
+  double gradient_norm = 0;     ///< Euclidean norm over all parameters.
+  bool finite = true;           ///< Loss and all gradients are finite.
+};
+
+/// Forward and backward over one mini-batch, all memory allocated up front. Results depend on the
+/// arguments alone, never on the number of threads. Not thread-safe itself. T: float, double.
+template <class T>
+class TrainingPass {
+ public:
+  /// Errors: see check(spec); max_examples below 1; a loss that does not fit the outputs.
+  TrainingPass(const NetworkSpec& spec, const TrainingPassOptions& options);
+  TrainingPass(TrainingPass&&) noexcept;
+  TrainingPass& operator=(TrainingPass&&) noexcept;
+  ~TrainingPass();
+
+  /// Computes loss and gradients; the network is not changed. `step` selects the dropout masks.
+  /// Errors: another network, sizes that do not match, a class out of range, one example where
+  /// batch norm needs two or more (names the block).
+  PassResult run(const Network<T>& network, const MiniBatch<T>& batch, std::uint64_t step);
+
+  /// Gradients of the last run, in the layout of Network::parameters(). Writable, for clipping.
+  std::span<T> gradients() noexcept;
+
+  /// Outputs of the last run's forward pass, feature-major [outputs, examples].
+  std::span<const T> outputs() const noexcept;
+
+  /// Commits the batch statistics of the last run to the network's running statistics; once.
+  void commit(Network<T>& network);
+  /// Forgets them.
+  void discard() noexcept;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace evenrow
