@@ -1,0 +1,62 @@
+// Names of the enumerations of networks and losses.
+#pragma once
+
+#include "core/names.hpp"
+#include "evenrow/network.hpp"
+#include "evenrow/training_pass.hpp"
+
+namespace evenrow::core {
+
+template <>
+struct EnumNames<Activation> {
+  static constexpr std::string_view kind = "activation";
+  static constexpr std::array<NamedValue<Activation>, 6> table{{
+      {Activation::none, "none"},
+      {Activation::relu, "relu"},
+      {Activation::leaky_relu, "leaky_relu"},
+      {Activation::gelu, "gelu"},
+      {Activation::tanh, "tanh"},
+      {Activation::sigmoid, "sigmoid"},
+  }};
+};
+
+template <>
+struct EnumNames<Norm> {
+  static constexpr std::string_view kind = "normalization";
+  static constexpr std::array<NamedValue<Norm>, 2> table{{
+      {Norm::none, "none"},
+      {Norm::batch, "batch"},
+  }};
+};
+
+template <>
+struct EnumNames<NormPlacement> {
+  static constexpr std::string_view kind = "normalization placement";
+  static constexpr std::array<NamedValue<NormPlacement>, 2> table{{
+      {NormPlacement::before_activation, "before"},
+      {NormPlacement::after_activation, "after"},
+  }};
+};
+
+template <>
+struct EnumNames<Initialization> {
+  static constexpr std::string_view kind = "initialization";
+  static constexpr std::array<NamedValue<Initialization>, 3> table{{
+      {Initialization::automatic, "auto"},
+      {Initialization::he, "he"},
+      {Initialization::xavier, "xavier"},
+  }};
+};
+
+template <>
+struct EnumNames<LossKind> {
+  static constexpr std::string_view kind = "loss";
+  static constexpr std::array<NamedValue<LossKind>, 4> table{{
+      {LossKind::cross_entropy, "cross_entropy"},
+      {LossKind::binary_cross_entropy, "binary_cross_entropy"},
+      {LossKind::squared_error, "squared_error"},
+      {LossKind::huber, "huber"},
+  }};
+};
+
+}  // namespace evenrow::core
