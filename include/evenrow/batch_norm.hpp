@@ -99,9 +99,11 @@ struct RunningStatistics {
   RunningStatistics() = default;
   explicit RunningStatistics(std::int64_t channels, double new_weight = 0.1);
 
-  /// Commits the batch statistics of one training forward pass. Errors: another number of
-  /// channels. A batch without columns (count() == 0) changes nothing.
+  /// Commits the batch statistics of one training forward pass. Errors (usage): another number of
+  /// channels; new_weight outside (0, 1]. A batch without columns (count() == 0) changes nothing.
   void update(const BatchNormSaved& saved);
+  /// The same from plain numbers, one of each a channel.
+  void update(std::span<const double> batch_mean, std::span<const double> batch_biased_variance);
 };
 
 template <class T>

@@ -6,7 +6,8 @@
 
 namespace evenrow::core {
 
-/// a * b for a, b >= 0, or nothing when it does not fit in std::int64_t (or an operand is negative).
+/// a * b for a, b >= 0, or nothing when it does not fit in std::int64_t (or an operand is
+/// negative).
 inline std::optional<std::int64_t> checked_product(std::int64_t a, std::int64_t b) noexcept {
   std::int64_t product = 0;
   if (a < 0 || b < 0 || __builtin_mul_overflow(a, b, &product)) return std::nullopt;

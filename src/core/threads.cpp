@@ -10,8 +10,7 @@ namespace evenrow::core {
 int available_threads() noexcept {
   cpu_set_t affinity;
   CPU_ZERO(&affinity);
-  const int cpus =
-      sched_getaffinity(0, sizeof affinity, &affinity) == 0 ? CPU_COUNT(&affinity) : 1;
+  const int cpus = sched_getaffinity(0, sizeof affinity, &affinity) == 0 ? CPU_COUNT(&affinity) : 1;
   return std::max(1, std::min(cpus, omp_get_max_threads()));
 }
 

@@ -19,8 +19,9 @@ int available_threads() noexcept;
 /// `requested`, or available_threads() when it is 0 or less.
 int resolve_threads(int requested) noexcept;
 
-/// Runs task(i) for every i in [0, count), each exactly once, on up to `threads` threads; contiguous
-/// runs of tasks go to one thread. `task` must not throw. Returns when all tasks are done.
+/// Runs task(i) for every i in [0, count), each exactly once, on up to `threads` threads;
+/// contiguous runs of tasks go to one thread. `task` must not throw. Returns when all tasks are
+/// done.
 template <class Task>
 void parallel_for(int threads, std::int64_t count, Task&& task) {
   if (threads <= 1 || count <= 1) {
