@@ -30,6 +30,17 @@ struct EnumNames<Norm> {
 };
 
 template <>
+struct EnumNames<ParameterKind> {
+  static constexpr std::string_view kind = "parameter";
+  static constexpr std::array<NamedValue<ParameterKind>, 4> table{{
+      {ParameterKind::weight, "weight"},
+      {ParameterKind::bias, "bias"},
+      {ParameterKind::gamma, "gamma"},
+      {ParameterKind::beta, "beta"},
+  }};
+};
+
+template <>
 struct EnumNames<NormPlacement> {
   static constexpr std::string_view kind = "normalization placement";
   static constexpr std::array<NamedValue<NormPlacement>, 2> table{{
