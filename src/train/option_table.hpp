@@ -5,7 +5,7 @@
 
 #include "evenrow/train.hpp"
 
-namespace evenrow::train {
+namespace evenrow::training {
 
 /// Calls visit(key, field, help) for every option, in the order in which people read them. Fields
 /// are std::string, enumerations with names, std::optional<LossKind> (empty: "auto"), double, bool,
@@ -55,4 +55,4 @@ void visit_options(Options& o, Visitor&& visit) {
   visit("threads", o.threads, "threads; 0: all; never changes a result");
 }
 
-}  // namespace evenrow::train
+}  // namespace evenrow::training
