@@ -1,7 +1,7 @@
 # evenrow_room(NAME [ROOMS room...] [EXTERNAL target...])
 #   src/NAME/*.cpp as the static library evenrow_NAME; what it may include is what it links.
 # evenrow_library()
-#   All rooms as the one library that users link: evenrow::evenrow.
+#   The rooms so far as the one library that users link: evenrow::evenrow.
 
 add_library(evenrow_flags INTERFACE)
 target_compile_options(evenrow_flags INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow
@@ -51,6 +51,13 @@ function(evenrow_library)
   target_compile_features(evenrow PUBLIC cxx_std_20)
   target_include_directories(evenrow PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                              $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-  target_link_libraries(evenrow PRIVATE $<BUILD_INTERFACE:evenrow_flags> fmt::fmt
-                        OpenMP::OpenMP_CXX hwy::hwy DNNL::dnnl ZLIB::ZLIB)
+  target_link_libraries(evenrow PRIVATE $<BUILD_INTERFACE:evenrow_flags> $<BUILD_INTERFACE:fmt::fmt>
+                        $<BUILD_INTERFACE:OpenMP::OpenMP_CXX> $<BUILD_INTERFACE:hwy::hwy>
+                        $<BUILD_INTERFACE:DNNL::dnnl> $<BUILD_INTERFACE:ZLIB::ZLIB>)
+  set(symbols ${PROJECT_SOURCE_DIR}/cmake/evenrow.map)
+  target_link_options(evenrow PRIVATE LINKER:--version-script=${symbols})
+  if(NOT EVENROW_SANITIZE)
+    target_link_options(evenrow PRIVATE LINKER:--no-undefined)  # Clang's sanitizers are defined later.
+  endif()
+  set_target_properties(evenrow PROPERTIES LINK_DEPENDS ${symbols})
 endfunction()
