@@ -1,0 +1,48 @@
+// From a data set to what a network is trained and judged on.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "evenrow/train.hpp"
+
+namespace evenrow::training {
+
+/// Encoded rows. `x` is row-major [count, inputs].
+struct Examples {
+  std::int64_t count = 0;
+  std::vector<float> x;
+  std::vector<std::int32_t> classes;  ///< classification
+  std::vector<float> values;          ///< What losses other than cross_entropy compare with.
+  std::vector<double> numbers;        ///< regression: targets in their own units.
+};
+
+/// Classification or regression, by the rule of TrainOptions::task. Errors (data): no target;
+/// regression of words; classification with a single class or without a list of classes.
+Task resolve_task(const Dataset& data, Task requested);
+
+/// The rows of training and validation: a random split by the seed.
+struct Split {
+  std::vector<std::uint32_t> training, validation;
+};
+/// Errors (data): too few rows for both parts; too many rows.
+Split split_rows(const Dataset& data, double validation, std::uint64_t seed);
+
+/// A model without a network: task, loss, classes or target scale, input normalization, all fitted
+/// on the given rows of `data` (class names on all its rows). Errors: (usage) a loss that does not
+/// fit the task; (data) rows without a target.
+Model fit_model(const Dataset& data, const TrainOptions& options,
+                std::span<const std::uint32_t> rows);
+
+/// Inputs and targets of rows of `data` for `model`. Errors (data): see evaluate().
+Examples encode(const Model& model, const Dataset& data, std::span<const std::uint32_t> rows,
+                int threads);
+
+/// 0 .. data.rows-1. Errors (data): more rows than 2^32 - 1.
+std::vector<std::uint32_t> all_rows(const Dataset& data);
+
+/// Evaluates on encoded rows.
+Evaluation evaluate_examples(const Model& model, const Examples& examples, int threads);
+
+}  // namespace evenrow::training

@@ -1,0 +1,71 @@
+// A training run in memory: what it works on, and a state that can be saved between any two steps.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "evenrow/train.hpp"
+#include "train/examples.hpp"
+
+namespace evenrow::training {
+
+/// Everything that changes from step to step. Restoring it and going on gives the same bits as
+/// never having stopped.
+struct SessionState {
+  Network<float> network;
+  Optimizer<float> optimizer;
+  std::int64_t step = 0;  ///< Steps done, over the whole run.
+  // Of the epoch that is under way:
+  double loss_sum = 0;  ///< Of mean losses times examples.
+  std::int64_t correct = 0, examples = 0, skipped_in_epoch = 0;
+  double epoch_seconds = 0;
+  // Of the run:
+  std::int64_t skipped = 0, skipped_in_a_row = 0;
+  double seconds = 0;
+  std::vector<EpochMetrics> epochs;  ///< Finished ones.
+  // Early stopping:
+  std::optional<Network<float>> best;
+  double best_loss = 0;
+  std::int64_t best_epoch = -1;
+};
+
+class Session {
+ public:
+  /// Everything is allocated and every input encoded here. `options` must be checked.
+  Session(const Dataset& data, const TrainOptions& options, const Dataset* test);
+
+  /// Options with nothing left to be decided: task, loss and learning rate are filled in.
+  const TrainOptions& options() const noexcept { return options_; }
+  const TrainPlan& plan() const noexcept { return plan_; }
+  SessionState& state() noexcept { return state_; }
+  const SessionState& state() const noexcept { return state_; }
+
+  /// Trains until the end or until the observer asks to stop; calls `between_steps` after every
+  /// step. False when it was stopped.
+  bool run(TrainObserver& observer, const std::function<void()>& between_steps);
+
+  /// Evaluates the final network. Call once, last.
+  TrainResult finish(bool stopped);
+
+ private:
+  bool finished() const noexcept;
+  void one_step(TrainObserver& observer);
+  void end_epoch(TrainObserver& observer);
+  [[noreturn]] void fail_not_finite(std::int64_t batch_examples, double learning_rate) const;
+
+  TrainOptions options_;
+  TrainPlan plan_;
+  Model model_;  // without its network while training
+  Examples training_, validation_, test_;
+  std::vector<std::uint32_t> training_rows_;  // rows of the data set, for messages
+  TrainingPass<float> pass_;
+  SessionState state_;
+  std::vector<std::uint32_t> order_;  // of the epoch's examples
+  std::int64_t order_epoch_ = -1;
+  std::vector<float> batch_x_, batch_values_;
+  std::vector<std::int32_t> batch_classes_;
+};
+
+}  // namespace evenrow::training
