@@ -39,6 +39,7 @@ if(TARGET evenrow_cli)
       OUTPUT ${help_dir}/done
       COMMAND ${CMAKE_COMMAND} -DPROGRAM=$<TARGET_FILE:evenrow_cli> -DOUTPUT=${help_dir}
               -DHELP2MAN=${HELP2MAN} -DVERSION=${PROJECT_VERSION}
+              -DDESCRIPTION=${PROJECT_DESCRIPTION}
               -P ${PROJECT_SOURCE_DIR}/cmake/EvenrowHelp.cmake
       DEPENDS evenrow_cli ${PROJECT_SOURCE_DIR}/cmake/EvenrowHelp.cmake
       COMMENT "Man pages and shell completion from evenrow --help"
