@@ -1,0 +1,263 @@
+// A training run that lives in a folder: metrics as they come, checkpoints, and resuming.
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+
+#include "core/fail.hpp"
+#include "evenrow/train.hpp"
+#include "io/atomic_file.hpp"
+#include "io/read_file.hpp"
+#include "train/checkpoint.hpp"
+#include "train/metrics_json.hpp"
+#include "train/session.hpp"
+
+namespace evenrow {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kCheckpointInterval{2};
+
+[[noreturn]] void fail_io(const fs::path& path, const char* action) {
+  core::fail(ErrorKind::io, "{}: cannot {}: {}", path.string(), action, std::strerror(errno));
+}
+
+// One process at a time works in a run folder; the lock goes with the process, however it ends.
+class FolderLock {
+ public:
+  explicit FolderLock(const fs::path& folder)
+      : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    if (descriptor_ < 0) fail_io(folder, "open the run folder");
+    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+      ::close(descriptor_);
+      core::fail(ErrorKind::io, "{}: another process is training in this run folder",
+                 folder.string());
+    }
+  }
+  ~FolderLock() { ::close(descriptor_); }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
+// JSON Lines, appended to. What a killed process wrote after its last checkpoint is cut off first.
+class LineFile {
+ public:
+  LineFile(fs::path path, std::int64_t keep_bytes) : path_(std::move(path)), size_(keep_bytes) {
+    file_.reset(std::fopen(path_.c_str(), "ab"));
+    if (!file_) fail_io(path_, "open");
+    if (::ftruncate(::fileno(file_.get()), keep_bytes) != 0) fail_io(path_, "truncate");
+  }
+  void append(const nlohmann::ordered_json& json) {
+    const std::string line = json.dump() + "\n";
+    if (std::fwrite(line.data(), 1, line.size(), file_.get()) != line.size()) {
+      fail_io(path_, "write");
+    }
+    size_ += std::ssize(line);
+  }
+  void flush() {
+    if (std::fflush(file_.get()) != 0) fail_io(path_, "write");
+  }
+  std::int64_t size() const noexcept { return size_; }
+
+ private:
+  struct Close {
+    void operator()(std::FILE* file) const noexcept { std::fclose(file); }
+  };
+  fs::path path_;
+  std::unique_ptr<std::FILE, Close> file_;
+  std::int64_t size_;
+};
+
+struct RunData {
+  Dataset training;
+  std::optional<Dataset> test;
+  std::string fingerprint;
+};
+
+template <class T>
+uLong add_bytes(uLong checksum, const std::vector<T>& values) {
+  return crc32_z(checksum, reinterpret_cast<const Bytef*>(values.data()),
+                 values.size() * sizeof(T));
+}
+
+// Tells whether a run is resumed on the data that it began with; not a defence against forgery.
+std::string fingerprint_of(const Dataset& data) {
+  uLong checksum = crc32_z(0, nullptr, 0);
+  std::visit([&](const auto& values) { checksum = add_bytes(checksum, values); }, data.values);
+  if (data.target) {
+    checksum = add_bytes(checksum, data.target->numbers);
+    checksum = add_bytes(checksum, data.target->codes);
+  }
+  return fmt::format("{}x{}:{:08x}", data.rows, data.columns.size(), checksum);
+}
+
+RunData read_data(const TrainOptions& options) {
+  RunData data;
+  data.training = read_dataset(options.data, {.target = options.target});
+  data.fingerprint = fingerprint_of(data.training);
+  if (!options.test.empty()) {
+    const std::string target = data.training.target ? data.training.target->name : options.target;
+    data.test = read_dataset(options.test, {.target = target, .expected = data.training.columns});
+    if (!data.test->target) {
+      core::fail(ErrorKind::data, "{}: no target column '{}', which the training data has",
+                 options.test, target);
+    }
+    data.fingerprint += "+" + fingerprint_of(*data.test);
+  }
+  return data;
+}
+
+// Relative paths would mean another file when the run is resumed from another folder.
+std::string absolute_if_file(const std::string& source) {
+  std::error_code ignored;
+  return fs::exists(source, ignored) ? fs::absolute(source).lexically_normal().string() : source;
+}
+
+struct RunPaths {
+  explicit RunPaths(const fs::path& folder)
+      : config(folder / "config.toml"),
+        steps(folder / "steps.jsonl"),
+        epochs(folder / "epochs.jsonl"),
+        result(folder / "result.json"),
+        model(folder / "model.safetensors"),
+        checkpoint(folder / "checkpoint.safetensors") {}
+  fs::path config, steps, epochs, result, model, checkpoint;
+};
+
+// Writes the metrics of a run and passes everything on.
+class Recorder : public TrainObserver {
+ public:
+  Recorder(const RunPaths& paths, const training::CheckpointContext& context, Task task,
+           TrainObserver* next)
+      : steps_(paths.steps, context.steps_bytes),
+        epochs_(paths.epochs, context.epochs_bytes),
+        task_(task),
+        next_(next != nullptr ? next : &silent_) {}
+
+  void on_plan(const TrainPlan& plan) override { next_->on_plan(plan); }
+  void on_step(const StepMetrics& metrics) override {
+    steps_.append(training::to_json(metrics));
+    next_->on_step(metrics);
+  }
+  void on_epoch(const EpochMetrics& metrics) override {
+    epochs_.append(training::to_json(metrics, task_));
+    flush();
+    next_->on_epoch(metrics);
+  }
+  void on_warning(const std::string& message) override { next_->on_warning(message); }
+  bool stop_requested() override { return stop_ = next_->stop_requested(); }
+
+  void flush() {
+    steps_.flush();
+    epochs_.flush();
+  }
+  bool stopping() const noexcept { return stop_; }
+  std::int64_t steps_bytes() const noexcept { return steps_.size(); }
+  std::int64_t epochs_bytes() const noexcept { return epochs_.size(); }
+
+ private:
+  LineFile steps_, epochs_;
+  Task task_;
+  TrainObserver silent_;
+  TrainObserver* next_;
+  bool stop_ = false;
+};
+
+TrainResult run_session(training::Session& session, const RunPaths& paths,
+                        training::CheckpointContext context, TrainObserver* observer) {
+  Recorder recorder(paths, context, session.options().task, observer);
+  auto last_checkpoint = Clock::now();
+  const bool done = session.run(recorder, [&] {
+    if (!recorder.stopping() && Clock::now() - last_checkpoint < kCheckpointInterval) return;
+    recorder.flush();
+    context.steps_bytes = recorder.steps_bytes();
+    context.epochs_bytes = recorder.epochs_bytes();
+    training::save_checkpoint(session.state(), context, paths.checkpoint);
+    last_checkpoint = Clock::now();
+  });
+  recorder.flush();
+  TrainResult result = session.finish(!done);
+  if (!done) return result;
+  save_model(result.model, paths.model);
+  io::write_file_atomically(paths.result, training::to_json(result).dump(2) + "\n");
+  std::error_code ignored;  // result.json says that the run is finished
+  fs::remove(paths.checkpoint, ignored);
+  return result;
+}
+
+}  // namespace
+
+TrainResult train_run(const TrainOptions& options, const fs::path& folder,
+                      TrainObserver* observer) {
+  check(options);
+  std::error_code error;
+  if (fs::exists(folder, error) && !fs::is_empty(folder, error)) {
+    core::fail(ErrorKind::usage,
+               "{}: the run folder is not empty; choose another, or go on with an unfinished run "
+               "by `evenrow train --resume {}`",
+               folder.string(), folder.string());
+  }
+  TrainOptions resolved = options;
+  if (resolved.data == "fashion-mnist" && resolved.test.empty()) {
+    resolved.test = "fashion-mnist:test";
+  }
+  const RunData data = read_data(resolved);
+  training::Session session(data.training, resolved, data.test ? &*data.test : nullptr);
+
+  // From here on the options and the data are good: only now something is written.
+  fs::create_directories(folder, error);
+  if (error) {
+    core::fail(ErrorKind::io, "{}: cannot make the run folder: {}", folder.string(),
+               error.message());
+  }
+  const FolderLock lock(folder);
+  const RunPaths paths(folder);
+  resolved = session.options();
+  resolved.data = absolute_if_file(resolved.data);
+  resolved.test = absolute_if_file(resolved.test);
+  io::write_file_atomically(paths.config, to_toml(resolved));
+  return run_session(session, paths, {data.fingerprint, 0, 0}, observer);
+}
+
+TrainResult resume_run(const fs::path& folder, TrainObserver* observer, int threads) {
+  const RunPaths paths(folder);
+  std::error_code error;
+  if (!fs::exists(paths.config, error)) {
+    core::fail(ErrorKind::io, "{}: no run to resume there (config.toml is missing)",
+               folder.string());
+  }
+  if (fs::exists(paths.result, error)) {
+    core::fail(ErrorKind::usage, "{}: the run is finished; its model is {}", folder.string(),
+               paths.model.string());
+  }
+  const FolderLock lock(folder);
+  const std::vector<std::byte> text = io::read_file(paths.config);
+  TrainOptions options = options_from_toml(
+      std::string(reinterpret_cast<const char*>(text.data()), text.size()), paths.config.string());
+  if (threads > 0) options.threads = threads;
+  const RunData data = read_data(options);
+  training::Session session(data.training, options, data.test ? &*data.test : nullptr);
+  training::CheckpointContext context{data.fingerprint, 0, 0};
+  if (fs::exists(paths.checkpoint, error)) {
+    context = training::load_checkpoint(paths.checkpoint, session.state());
+    if (context.data_fingerprint != data.fingerprint) {
+      core::fail(ErrorKind::data,
+                 "{}: the data is not what the run began with ({}, now {}); train anew, with "
+                 "another run folder",
+                 options.data, context.data_fingerprint, data.fingerprint);
+    }
+  }
+  return run_session(session, paths, context, observer);
+}
+
+}  // namespace evenrow
