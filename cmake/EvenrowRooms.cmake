@@ -53,7 +53,8 @@ function(evenrow_library)
                              $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_link_libraries(evenrow PRIVATE $<BUILD_INTERFACE:evenrow_flags> $<BUILD_INTERFACE:fmt::fmt>
                         $<BUILD_INTERFACE:OpenMP::OpenMP_CXX> $<BUILD_INTERFACE:hwy::hwy>
-                        $<BUILD_INTERFACE:DNNL::dnnl> $<BUILD_INTERFACE:ZLIB::ZLIB>)
+                        $<BUILD_INTERFACE:DNNL::dnnl> $<BUILD_INTERFACE:ZLIB::ZLIB>
+                        $<BUILD_INTERFACE:libzip::zip>)
   set(symbols ${PROJECT_SOURCE_DIR}/cmake/evenrow.map)
   target_link_options(evenrow PRIVATE LINKER:--version-script=${symbols})
   if(NOT EVENROW_SANITIZE)

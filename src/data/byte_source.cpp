@@ -40,6 +40,7 @@ class FileSource final : public ByteSource {
   }
   void rewind() override { std::rewind(file_.get()); }
   std::int64_t size_limit() const override { return size_; }
+  std::optional<std::int64_t> exact_size() const override { return size_; }
 
  private:
   std::unique_ptr<std::FILE, CloseFile> file_;
@@ -59,6 +60,7 @@ class MemorySource final : public ByteSource {
   }
   void rewind() override { at_ = 0; }
   std::int64_t size_limit() const override { return static_cast<std::int64_t>(bytes_.size()); }
+  std::optional<std::int64_t> exact_size() const override { return size_limit(); }
 
  private:
   std::span<const std::uint8_t> bytes_;
@@ -120,6 +122,7 @@ class GzipSource final : public ByteSource {
   std::int64_t size_limit() const override {
     return core::checked_product(compressed_->size_limit(), kLargestInflation).value_or(INT64_MAX);
   }
+  std::optional<std::int64_t> exact_size() const override { return std::nullopt; }
 
  private:
   void refill() {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -26,6 +27,8 @@ class ByteSource {
   /// No more bytes than this can come in all: the file size, or what that many bytes can inflate
   /// to. Sizes claimed inside a file are checked against it before anything is allocated.
   virtual std::int64_t size_limit() const = 0;
+  /// The number of bytes that come, where that is known without reading them.
+  virtual std::optional<std::int64_t> exact_size() const = 0;
 
   /// For messages.
   const std::string& name() const noexcept { return name_; }

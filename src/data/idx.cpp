@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/fail.hpp"
+#include "data/csv_layout.hpp"
 #include "data/elements.hpp"
 #include "data/targets.hpp"
 
@@ -75,7 +76,7 @@ IdxArray read_array(ByteSource& source, const char* what) {
 
 }  // namespace
 
-Dataset read_idx(ByteSource& images, ByteSource* labels) {
+Dataset read_idx(ByteSource& images, ByteSource* labels, const ReadOptions& options) {
   IdxArray array = read_array(images, "the IDX array");
   if (array.shape.size() < 2) {
     core::fail(ErrorKind::data,
@@ -86,7 +87,7 @@ Dataset read_idx(ByteSource& images, ByteSource* labels) {
   Dataset data{.source = images.name(), .rows = array.shape[0]};
   std::int64_t columns = 1;  // a divisor of the element count: no overflow
   for (std::size_t axis = 1; axis < array.shape.size(); ++axis) columns *= array.shape[axis];
-  data.columns = unnamed_columns(images.name(), columns);
+  data.columns = feature_columns(images.name(), columns, options);
   data.values = std::move(array.values);
   if (array.shape.size() == 3) {
     data.image_height = array.shape[1];

@@ -12,8 +12,8 @@ namespace evenrow::data {
 /// An IDX file of rows, and one of their labels when `labels` is given. Two dimensions: rows and
 /// columns; three: rows, image height, image width; more are taken as columns.
 /// Errors (data): wrong magic number, truncated or overlong files, no rows, labels that are not one
-/// a row.
-Dataset read_idx(ByteSource& images, ByteSource* labels);
+/// a row, another number of columns than expected.
+Dataset read_idx(ByteSource& images, ByteSource* labels, const ReadOptions& options = {});
 
 /// Where the labels of "NAME-images-idx3-ubyte[.gz]" lie, first choice first: the same name with
 /// "labels" and "idx1", gzipped or not. Empty when `images` is not named like that.

@@ -13,6 +13,7 @@
 #include "core/sizes.hpp"
 #include "core/threads.hpp"
 #include "data/column_moments.hpp"
+#include "data/columns.hpp"
 
 namespace evenrow {
 namespace {
@@ -71,13 +72,6 @@ void check_finite(const Dataset& data, std::span<const std::uint32_t> rows, std:
   }
 }
 
-bool is_unnamed(const std::vector<Column>& columns) {
-  return std::all_of(columns.begin(), columns.end(), [](const Column& column) {
-    return column.name.size() > 1 && column.name[0] == 'c' &&
-           column.name.find_first_not_of("0123456789", 1) == std::string::npos;
-  });
-}
-
 /// For each wanted column the index of the one in `data`: by name, or by position when neither side
 /// has names.
 std::vector<std::int64_t> match_columns(const std::vector<Column>& wanted, const Dataset& data) {
@@ -85,8 +79,12 @@ std::vector<std::int64_t> match_columns(const std::vector<Column>& wanted, const
   for (std::int64_t i = 0; i < column_count(data); ++i) {
     index_of.emplace(data.columns[static_cast<std::size_t>(i)].name, i);
   }
-  const bool by_position =
-      data.columns.size() == wanted.size() && is_unnamed(wanted) && is_unnamed(data.columns);
+  const bool by_position = data::are_unnamed(wanted) && data::are_unnamed(data.columns);
+  if (by_position && data.columns.size() != wanted.size()) {
+    core::fail(ErrorKind::data,
+               "{}: expected the {} columns that the inputs were normalized with, found {}",
+               data.source, wanted.size(), data.columns.size());
+  }
   std::vector<std::int64_t> matches;
   matches.reserve(wanted.size());
   for (const Column& column : wanted) {

@@ -44,21 +44,4 @@ std::vector<double> as_doubles(const Values& values) {
       values);
 }
 
-std::string column_name(std::int64_t index) {
-  return fmt::format("c{}", index + 1);
-}
-
-std::vector<Column> unnamed_columns(const std::string& source, std::int64_t count) {
-  if (count > kMostColumns) {
-    core::fail(ErrorKind::data,
-               "{}: expected at most {} columns, found {}; are rows and columns "
-               "exchanged?",
-               source, kMostColumns, count);
-  }
-  std::vector<Column> columns;
-  columns.reserve(static_cast<std::size_t>(count));
-  for (std::int64_t i = 0; i < count; ++i) columns.push_back({.name = column_name(i)});
-  return columns;
-}
-
 }  // namespace evenrow::data

@@ -1,0 +1,244 @@
+#include "data/csv_records.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/fail.hpp"
+
+namespace evenrow::data {
+namespace {
+
+constexpr std::size_t kFirstBuffer = std::size_t{1} << 18;
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+std::size_t find(std::string_view text, char c, std::size_t from) noexcept {
+  const void* const at = std::memchr(text.data() + from, c, text.size() - from);
+  return at == nullptr ? std::string_view::npos
+                       : static_cast<std::size_t>(static_cast<const char*>(at) - text.data());
+}
+
+bool is_blank(char c, char separator) noexcept {
+  return c == ' ' || (c == '\t' && c != separator);
+}
+
+/// [begin, end) without blanks at both ends.
+FieldSpan trimmed(std::string_view text, std::size_t begin, std::size_t end,
+                  char separator) noexcept {
+  while (begin < end && is_blank(text[begin], separator)) ++begin;
+  while (begin < end && is_blank(text[end - 1], separator)) --end;
+  return {.begin = begin, .end = end};
+}
+
+/// A line without quotes: fields end at separators, the record at the line end.
+RecordSpan split_line(std::string_view line, std::size_t length, char separator,
+                      std::vector<FieldSpan>& fields) {
+  if (const std::size_t at = find(line, '\0', 0); at != std::string_view::npos) {
+    return {.status = RecordStatus::nul, .length = length, .at = at};
+  }
+  if (const std::size_t at = find(line, '\r', 0); at != std::string_view::npos) {
+    return {.status = RecordStatus::carriage_return, .length = length, .at = at};
+  }
+  std::size_t begin = 0;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    if (line[i] != separator) continue;
+    fields.push_back(trimmed(line, begin, i, separator));
+    begin = i + 1;
+  }
+  fields.push_back(trimmed(line, begin, line.size(), separator));
+  const bool blank = fields.size() == 1 && fields[0].begin == fields[0].end;
+  return {.status = blank ? RecordStatus::blank : RecordStatus::complete, .length = length};
+}
+
+/// A record that has a quote in its first line.
+class QuotedRecord {
+ public:
+  QuotedRecord(std::string_view text, bool last, char separator, std::vector<FieldSpan>& fields)
+      : text_(text), last_(last), separator_(separator), fields_(fields) {}
+
+  RecordSpan split() {
+    while (true) {
+      skip_blanks();
+      const bool whole = i_ < text_.size() && text_[i_] == '"' ? quoted_field() : unquoted_field();
+      if (!whole) return stop_;
+      // Here i_ is at a separator, at a line end, or at the end of the text.
+      if (i_ < text_.size() && text_[i_] == separator_) {
+        ++i_;
+        continue;
+      }
+      if (i_ < text_.size() && text_[i_] == '\r') ++i_;
+      if (i_ == text_.size() && !last_) return {.status = RecordStatus::incomplete};
+      const std::size_t length = std::min(i_ + 1, text_.size());
+      const std::size_t nul = find(text_.substr(0, length), '\0', 0);
+      if (nul != std::string_view::npos) {
+        return {.status = RecordStatus::nul, .length = length, .at = nul};
+      }
+      return {.status = RecordStatus::complete, .length = length};
+    }
+  }
+
+ private:
+  void skip_blanks() noexcept {
+    while (i_ < text_.size() && is_blank(text_[i_], separator_)) ++i_;
+  }
+
+  bool stop(RecordStatus status, std::size_t at) noexcept {
+    stop_ = {.status = status, .length = 0, .at = at};
+    return false;
+  }
+
+  /// '\n', "\r\n", or the end of the last text, perhaps after '\r'.
+  bool at_line_end() const noexcept {
+    if (i_ == text_.size()) return true;
+    if (text_[i_] == '\n') return true;
+    return text_[i_] == '\r' && (i_ + 1 == text_.size() || text_[i_ + 1] == '\n');
+  }
+
+  bool quoted_field() {
+    const std::size_t open = i_;
+    bool has_escapes = false;
+    std::size_t close = find(text_, '"', open + 1);
+    while (close != std::string_view::npos && close + 1 < text_.size() && text_[close + 1] == '"') {
+      has_escapes = true;
+      close = find(text_, '"', close + 2);
+    }
+    if (close == std::string_view::npos) {
+      return stop(last_ ? RecordStatus::open_quote : RecordStatus::incomplete, open);
+    }
+    fields_.push_back({.begin = open + 1, .end = close, .has_escapes = has_escapes});
+    i_ = close + 1;
+    skip_blanks();
+    if (i_ < text_.size() && text_[i_] != separator_ && !at_line_end()) {
+      return stop(text_[i_] == '\0' ? RecordStatus::nul : RecordStatus::text_after_quote, i_);
+    }
+    return true;
+  }
+
+  bool unquoted_field() {
+    const std::size_t begin = i_;
+    while (i_ < text_.size() && text_[i_] != separator_ && !at_line_end()) {
+      if (text_[i_] == '\r') return stop(RecordStatus::carriage_return, i_);
+      ++i_;
+    }
+    fields_.push_back(trimmed(text_, begin, i_, separator_));
+    return true;
+  }
+
+  const std::string_view text_;
+  const bool last_;
+  const char separator_;
+  std::vector<FieldSpan>& fields_;
+  std::size_t i_ = 0;
+  RecordSpan stop_;
+};
+
+}  // namespace
+
+RecordSpan split_record(std::string_view text, bool last, char separator,
+                        std::vector<FieldSpan>& fields) {
+  fields.clear();
+  const std::size_t newline = find(text, '\n', 0);
+  const std::string_view first_line = text.substr(0, newline);
+  if (find(first_line, '"', 0) != std::string_view::npos) {
+    return QuotedRecord(text, last, separator, fields).split();
+  }
+  if (newline == std::string_view::npos && !last) return {.status = RecordStatus::incomplete};
+  const std::size_t length = first_line.size() + (newline == std::string_view::npos ? 0 : 1);
+  const bool has_return = first_line.ends_with('\r');
+  return split_line(first_line.substr(0, first_line.size() - (has_return ? 1 : 0)), length,
+                    separator, fields);
+}
+
+RecordReader::RecordReader(ByteSource& source) : source_(source), buffer_(kFirstBuffer) {}
+
+void RecordReader::fill() {
+  std::copy(buffer_.begin() + static_cast<std::ptrdiff_t>(begin_),
+            buffer_.begin() + static_cast<std::ptrdiff_t>(end_), buffer_.begin());
+  end_ -= begin_;
+  begin_ = 0;
+  if (end_ == buffer_.size()) buffer_.resize(2 * buffer_.size());
+  const std::span<std::uint8_t> room(reinterpret_cast<std::uint8_t*>(buffer_.data()) + end_,
+                                     buffer_.size() - end_);
+  const std::int64_t count = source_.read(room);
+  end_ += static_cast<std::size_t>(count);
+  at_end_ = count < static_cast<std::int64_t>(room.size());
+  if (!started_ && std::string_view(buffer_.data(), end_).starts_with(kByteOrderMark)) {
+    begin_ = kByteOrderMark.size();
+  }
+  started_ = true;
+}
+
+std::string_view RecordReader::buffered() {
+  if (!started_) fill();
+  return {buffer_.data() + begin_, end_ - begin_};
+}
+
+bool RecordReader::next(char separator, std::vector<std::string_view>& fields) {
+  fields.clear();
+  while (true) {
+    const std::string_view text = buffered();
+    if (text.empty() && at_end_) return false;
+    const RecordSpan record = split_record(text, at_end_, separator, spans_);
+    if (record.status == RecordStatus::incomplete) {
+      fill();
+      continue;
+    }
+    record_line_ = line_;
+    if (record.status != RecordStatus::complete && record.status != RecordStatus::blank) {
+      fail(record);
+    }
+    line_ +=
+        std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(record.length), '\n');
+    char* const base = buffer_.data() + begin_;
+    begin_ += record.length;
+    if (record.status == RecordStatus::blank) continue;
+    for (const FieldSpan& span : spans_) {
+      std::size_t length = span.end - span.begin;
+      if (span.has_escapes) {  // "" becomes ", in place
+        char* to = base + span.begin;
+        for (std::size_t i = span.begin; i < span.end; ++i) {
+          *to++ = base[i];
+          if (base[i] == '"') ++i;
+        }
+        length = static_cast<std::size_t>(to - base) - span.begin;
+      }
+      fields.emplace_back(base + span.begin, length);
+    }
+    return true;
+  }
+}
+
+void RecordReader::rewind() {
+  source_.rewind();
+  begin_ = end_ = 0;
+  started_ = at_end_ = false;
+  line_ = 1;
+}
+
+void RecordReader::fail(const RecordSpan& record) const {
+  const char* const text = buffer_.data() + begin_;
+  const std::int64_t line = line_ + std::count(text, text + record.at, '\n');
+  switch (record.status) {
+    case RecordStatus::open_quote:
+      core::fail(ErrorKind::data,
+                 "{}: line {}: a quoted field begins here and never ends; expected a closing quote "
+                 "before the end of the file (a quote inside a quoted field is written twice)",
+                 source_.name(), line);
+    case RecordStatus::text_after_quote:
+      core::fail(ErrorKind::data,
+                 "{}: line {}: expected a separator or the line end after the closing quote, found "
+                 "more text (a quote inside a quoted field is written twice)",
+                 source_.name(), line);
+    case RecordStatus::carriage_return:
+      core::fail(ErrorKind::data,
+                 "{}: line {}: a carriage return in the middle of the line; expected lines that "
+                 "end in LF or CRLF",
+                 source_.name(), line);
+    default:
+      core::fail(ErrorKind::data,
+                 "{}: line {}: a zero byte: this is no UTF-8 text (a binary file, or UTF-16); "
+                 "convert it, for example with iconv",
+                 source_.name(), line);
+  }
+}
+
+}  // namespace evenrow::data
