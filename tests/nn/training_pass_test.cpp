@@ -1,0 +1,167 @@
+#include "evenrow/training_pass.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "core/random.hpp"
+#include "evenrow/error.hpp"
+#include "support/throws_error.hpp"
+
+namespace evenrow {
+namespace {
+
+struct Data {
+  std::vector<float> x;
+  std::vector<std::int32_t> classes;
+  explicit Data(std::int64_t examples, std::int64_t inputs, std::int32_t outputs) {
+    const core::RandomStream stream(9, core::Purpose::test, 1);
+    for (std::int64_t i = 0; i < examples * inputs; ++i) {
+      x.push_back(static_cast<float>(stream.normal(static_cast<std::uint64_t>(i))));
+    }
+    for (std::int64_t i = 0; i < examples; ++i) {
+      classes.push_back(static_cast<std::int32_t>(i) % outputs);
+    }
+  }
+  MiniBatch<float> batch() const { return {x, classes, {}}; }
+};
+
+NetworkSpec wide_spec(NormPlacement placement = NormPlacement::before_activation,
+                      Activation activation = Activation::relu, double dropout = 0.2) {
+  return {37,
+          {DenseSpec{.units = 130,
+                     .norm = Norm::batch,
+                     .placement = placement,
+                     .activation = activation,
+                     .dropout = dropout},
+           DenseSpec{.units = 65, .norm = Norm::batch, .activation = activation},
+           DenseSpec{.units = 5}}};
+}
+
+TEST(TrainingPass, SameBitsForAnyNumberOfThreads) {
+  const Data data(101, 37, 5);
+  for (const Activation activation : {Activation::relu, Activation::gelu}) {
+    const NetworkSpec spec = wide_spec(NormPlacement::before_activation, activation);
+    std::vector<float> expected;
+    double expected_loss = 0;
+    for (const int threads : {1, 2, 3, 8}) {
+      Network<float> network(spec, 4);
+      TrainingPass<float> pass(spec, {.max_examples = 101, .seed = 1, .threads = threads});
+      const PassResult result = pass.run(network, data.batch(), 7);
+      const std::vector<float> gradients(pass.gradients().begin(), pass.gradients().end());
+      if (threads == 1) {
+        expected = gradients;
+        expected_loss = result.loss;
+      }
+      EXPECT_EQ(result.loss, expected_loss) << threads;
+      EXPECT_EQ(gradients, expected) << threads;
+    }
+  }
+}
+
+TEST(TrainingPass, RunningTwiceGivesTheSameAndTheStepSelectsTheDropoutMask) {
+  const Data data(20, 37, 5);
+  const NetworkSpec spec = wide_spec();
+  const Network<float> network(spec, 4);
+  TrainingPass<float> pass(spec, {.max_examples = 32, .threads = 1});
+  const double first = pass.run(network, data.batch(), 0).loss;
+  EXPECT_EQ(pass.run(network, data.batch(), 0).loss, first);
+  EXPECT_NE(pass.run(network, data.batch(), 1).loss, first);
+}
+
+// With new_weight 1 the running statistics are the batch's, and inference must be what the
+// training forward pass computed. Both compute (x - mean) * scale + shift in float from the same
+// statistics in double, but inference folds the mean: two more roundings of terms of size
+// |mean * scale| <= 8, in 3 blocks, carried on by weights whose absolute row sums are below 16:
+// 8 * 2^-23 * 16^2 * 3 = 7e-4 at the very worst; the typical error is far smaller.
+TEST(TrainingPass, InferenceEqualsTrainingWithBatchStatistics) {
+  for (const NormPlacement placement :
+       {NormPlacement::before_activation, NormPlacement::after_activation}) {
+    NetworkSpec spec = wide_spec(placement, Activation::tanh, 0.0);
+    for (DenseSpec& block : spec.blocks) block.new_weight = 1.0;
+    Network<float> network(spec, 4);
+    const Data data(300, 37, 5);  // more than one task of inference
+    TrainingPass<float> pass(spec, {.max_examples = 300, .threads = 2});
+    pass.run(network, data.batch(), 0);
+    pass.commit(network);
+    EXPECT_EQ(network.running(0).updates, 1);
+    std::vector<float> y(300 * 5), one_thread(300 * 5);
+    network.infer(data.x, y, 3);
+    network.infer(data.x, one_thread, 1);
+    EXPECT_EQ(y, one_thread);
+    for (std::size_t i = 0; i < 300; ++i) {
+      for (std::size_t k = 0; k < 5; ++k) {
+        ASSERT_NEAR(y[i * 5 + k], pass.outputs()[k * 300 + i], 7e-4);
+      }
+    }
+  }
+}
+
+TEST(TrainingPass, StatisticsAreStagedAndCommittedOnce) {
+  const NetworkSpec spec = wide_spec();
+  Network<float> network(spec, 4);
+  const Data data(20, 37, 5);
+  TrainingPass<float> pass(spec, {.max_examples = 20, .threads = 1});
+  EXPECT_THROW(pass.commit(network), Error);
+  pass.run(network, data.batch(), 0);
+  EXPECT_EQ(network.running(0).updates, 0);
+  pass.discard();
+  EXPECT_THROW(pass.commit(network), Error);
+  pass.run(network, data.batch(), 0);
+  pass.run(network, data.batch(), 0);  // a recomputed forward pass counts once
+  pass.commit(network);
+  EXPECT_EQ(network.running(0).updates, 1);
+  EXPECT_THROW(pass.commit(network), Error);
+}
+
+TEST(TrainingPass, OneExampleWithBatchNormIsRefusedByName) {
+  const NetworkSpec spec = wide_spec();
+  const Network<float> network(spec, 4);
+  const Data data(1, 37, 5);
+  TrainingPass<float> pass(spec, {.max_examples = 20, .threads = 1});
+  EXPECT_THAT(
+      [&] { pass.run(network, data.batch(), 0); },
+      ThrowsError(ErrorKind::usage, "batch norm of block 0: the mini-batch has one example"));
+  const NetworkSpec plain{37, {DenseSpec{.units = 5}}};
+  TrainingPass<float> plain_pass(plain, {.max_examples = 20, .threads = 1});
+  EXPECT_TRUE(plain_pass.run(Network<float>(plain, 1), data.batch(), 0).finite);
+}
+
+TEST(TrainingPass, NotFiniteIsReported) {
+  const NetworkSpec spec = wide_spec();
+  const Network<float> network(spec, 4);
+  Data data(20, 37, 5);
+  TrainingPass<float> pass(spec, {.max_examples = 20, .threads = 1});
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    data.x[3] = bad;
+    EXPECT_FALSE(pass.run(network, data.batch(), 0).finite);
+  }
+}
+
+TEST(TrainingPass, WrongArgumentsAreNamed) {
+  const NetworkSpec spec = wide_spec();
+  const Network<float> network(spec, 4);
+  Data data(20, 37, 5);
+  TrainingPass<float> pass(spec, {.max_examples = 16, .threads = 1});
+  EXPECT_THAT([&] { pass.run(network, data.batch(), 0); },
+              ThrowsError(ErrorKind::usage, "expected 1 to 16 examples of 37 inputs"));
+  TrainingPass<float> large(spec, {.max_examples = 20, .threads = 1});
+  data.classes[4] = 5;
+  EXPECT_THAT([&] { large.run(network, data.batch(), 0); },
+              ThrowsError(ErrorKind::usage, "class 5 of example 4, expected in [0, 5)"));
+  data.classes.pop_back();
+  EXPECT_THAT([&] { large.run(network, data.batch(), 0); },
+              ThrowsError(ErrorKind::usage, "19 target classes"));
+  const Network<float> other({37, {DenseSpec{.units = 5}}}, 1);
+  EXPECT_THAT([&] { large.run(other, data.batch(), 0); },
+              ThrowsError(ErrorKind::usage, "not the one that this pass was made for"));
+  EXPECT_THAT([&] { TrainingPass<float>(spec, {.max_examples = 0}); },
+              ThrowsError(ErrorKind::usage, "max_examples 0"));
+}
+
+}  // namespace
+}  // namespace evenrow
