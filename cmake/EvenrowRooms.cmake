@@ -17,6 +17,9 @@ if(EVENROW_SANITIZE)
     target_compile_definitions(evenrow_flags INTERFACE EVENROW_STD_THREADS)
   endif()
 endif()
+if(EVENROW_FUZZ)
+  target_compile_options(evenrow_flags INTERFACE -fsanitize=fuzzer-no-link)  # coverage for libFuzzer
+endif()
 
 set(EVENROW_ROOMS "" CACHE INTERNAL "")
 

@@ -15,14 +15,15 @@ build fuzz
 if (($# > 0)); then targets=("${@/#/build/fuzz/bin/}"); else targets=(build/fuzz/bin/*_fuzz); fi
 
 run_target() {
-  local target=$1 name log seeds=()
+  local target=$1 name log seeds=() dictionary=()
   name=$(basename "$target" _fuzz)
   log=build/fuzz/$name.log
   mkdir -p "build/fuzz/corpus/$name" build/fuzz/failures
   if [[ -d fuzz/corpus/$name ]]; then seeds=("fuzz/corpus/$name"); fi
+  if [[ -f fuzz/dictionaries/$name.dict ]]; then dictionary=(-dict="fuzz/dictionaries/$name.dict"); fi
   fixed_addresses "$target" -seed=1 -max_total_time="$seconds" -timeout=10 -rss_limit_mb=4096 \
     -print_final_stats=1 -artifact_prefix="build/fuzz/failures/$name-" \
-    "build/fuzz/corpus/$name" "${seeds[@]}" >"$log" 2>&1 || {
+    "${dictionary[@]}" "build/fuzz/corpus/$name" "${seeds[@]}" >"$log" 2>&1 || {
     printf '%s failed:\n' "$name"
     tail -n 60 "$log"
     return 1

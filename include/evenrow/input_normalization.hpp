@@ -25,9 +25,9 @@ class InputNormalization {
 
   /// Population mean and biased variance of every input over the given rows (indices from 0), in
   /// double, centred, missing values left out; same bits for any number of threads. Categories that
-  /// none of the rows has are not kept: they are unknown. Errors: no rows, a row that `data` does
-  /// not have, infinite values (row and column named), values whose variance exceeds a double, too
-  /// many categories.
+  /// none of the rows has are not kept: they are unknown. Errors: no rows, a row or a category
+  /// that `data` does not have, infinite values (row and column named), values whose variance
+  /// exceeds a double, too many categories.
   static InputNormalization fit(const Dataset& data, std::span<const std::uint32_t> rows,
                                 int threads = 0);
 

@@ -72,9 +72,24 @@ void check_finite(const Dataset& data, std::span<const std::uint32_t> rows, std:
   }
 }
 
+/// Fails unless the values of a categorical column are indices of its categories, or missing.
+void check_codes(const Dataset& data, std::span<const std::uint32_t> rows, std::int64_t column) {
+  const Column& described = data.columns[static_cast<std::size_t>(column)];
+  const auto categories = static_cast<double>(described.categories.size());
+  for (const std::uint32_t row : rows) {
+    const double code = value_at(data, row, column);
+    if (std::isnan(code) || (code >= 0 && code < categories && code == std::floor(code))) continue;
+    core::fail(ErrorKind::usage,
+               "{}: column '{}', row {} (counting from 1): expected the index of one of its {} "
+               "categories or NaN, found {}",
+               data.source, described.name, row + 1, described.categories.size(), code);
+  }
+}
+
 /// For each wanted column the index of the one in `data`: by name, or by position when neither side
 /// has names.
-std::vector<std::int64_t> match_columns(const std::vector<Column>& wanted, const Dataset& data) {
+std::vector<std::int64_t> match_columns(const std::vector<Column>& wanted, const Dataset& data,
+                                        std::span<const std::uint32_t> rows) {
   std::unordered_map<std::string_view, std::int64_t> index_of;
   for (std::int64_t i = 0; i < column_count(data); ++i) {
     index_of.emplace(data.columns[static_cast<std::size_t>(i)].name, i);
@@ -105,6 +120,7 @@ std::vector<std::int64_t> match_columns(const std::vector<Column>& wanted, const
       core::fail(ErrorKind::data, "{}: column '{}': expected {}, found {}", data.source, have.name,
                  numeric ? "numbers" : "categories", numeric ? "categories" : "numbers");
     }
+    if (have.kind == ColumnKind::categorical) check_codes(data, rows, matches.back());
   }
   return matches;
 }
@@ -197,6 +213,7 @@ InputNormalization InputNormalization::fit(const Dataset& data, std::span<const 
       fitted.columns_.push_back({.name = column.name});
       continue;
     }
+    check_codes(data, rows, c);
     std::vector<std::int64_t> counts(column.categories.size() + 1, 0);
     for (const std::uint32_t row : rows) {
       const double code = value_at(data, row, c);
@@ -255,7 +272,7 @@ std::vector<float> InputNormalization::apply(const Dataset& data,
                                              std::span<const std::uint32_t> rows,
                                              int threads) const {
   check_rows(data, rows);
-  const std::vector<std::int64_t> matches = match_columns(columns_, data);
+  const std::vector<std::int64_t> matches = match_columns(columns_, data, rows);
   const Plan plan = make_plan(columns_, data, matches);
   const auto row_count = static_cast<std::int64_t>(rows.size());
   const std::optional<std::int64_t> size = core::checked_product(row_count, inputs());
