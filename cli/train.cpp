@@ -1,0 +1,161 @@
+// evenrow train: data to model, with a run folder that can be resumed and repeated.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <limits>
+#include <memory>
+#include <string>
+
+#include "command.hpp"
+#include "core/fail.hpp"
+#include "describe.hpp"
+#include "evenrow/train.hpp"
+#include "help.hpp"
+#include "io/read_file.hpp"
+#include "output.hpp"
+#include "progress.hpp"
+#include "report/numbers.hpp"
+#include "train_options.hpp"
+
+namespace evenrow::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct TrainArguments {
+  explicit TrainArguments(CLI::App& parser) : given(parser) {}
+
+  std::string data, config, out, resume;
+  GivenTrainOptions given;
+};
+
+TrainOptions read_options(const fs::path& path) {
+  const auto bytes = io::read_file(path);
+  return options_from_toml({reinterpret_cast<const char*>(bytes.data()), bytes.size()},
+                           path.string());
+}
+
+// The epoch (from 1) whose model early stopping kept.
+std::int64_t best_epoch(const TrainResult& result) {
+  double best = std::numeric_limits<double>::infinity();
+  std::int64_t epoch = 0;
+  for (const EpochMetrics& metrics : result.epochs) {
+    if (metrics.validation && metrics.validation->loss < best) {
+      best = metrics.validation->loss;
+      epoch = metrics.epoch + 1;
+    }
+  }
+  return epoch;
+}
+
+Exit finish(const TrainResult& result, const TrainOptions& options, const fs::path& folder) {
+  if (result.stopped) {
+    write_error(
+        fmt::format("stopped; this goes on from here: evenrow train --resume {}", folder.string()));
+    return Exit::interrupted;
+  }
+  const auto epochs = static_cast<std::int64_t>(result.epochs.size());
+  std::string text = "\n" + evaluation_table({{"training", &result.training},
+                                              {"validation", &result.validation},
+                                              {"test", &result.test}},
+                                             result.model.task);
+  text += fmt::format("\n{} epochs in {}", epochs, report::duration(result.seconds));
+  if (options.early_stop > 0) {
+    text += fmt::format("{}; the model is that of epoch {}",
+                        epochs < options.epochs ? ", stopped early" : "", best_epoch(result));
+  }
+  if (result.skipped_steps > 0) {
+    text += fmt::format("; {} steps were skipped, their loss or gradient was not finite",
+                        result.skipped_steps);
+  }
+  text += fmt::format("\nrun:   {}\nmodel: {}\n", folder.string(),
+                      (folder / "model.safetensors").string());
+  write_result(text);
+  return Exit::success;
+}
+
+Exit resume(const TrainArguments& arguments) {
+  std::string refused = arguments.given.first_given_but_threads();
+  if (!arguments.config.empty()) refused = "--config";
+  if (!arguments.out.empty()) refused = "--out";
+  if (!arguments.data.empty()) refused = fmt::format("DATA ({})", arguments.data);
+  if (!refused.empty()) {
+    core::fail(ErrorKind::usage,
+               "--resume {} goes on with the run's own options; remove {}, only --threads may be "
+               "given beside it",
+               arguments.resume, refused);
+  }
+  const fs::path folder = arguments.resume;
+  if (!fs::exists(folder / "config.toml")) {
+    core::fail(ErrorKind::io,
+               "--resume {}: there is no run: a run folder has a config.toml; expected the folder "
+               "that an earlier evenrow train had as --out",
+               arguments.resume);
+  }
+  TrainOptions options = read_options(folder / "config.toml");
+  arguments.given.apply_to(options);
+  TrainProgress progress(options, folder);
+  return finish(resume_run(folder, &progress, options.threads), options, folder);
+}
+
+Exit train_new(const TrainArguments& arguments) {
+  TrainOptions options;
+  if (!arguments.config.empty()) options = read_options(arguments.config);
+  arguments.given.apply_to(options);
+  if (!arguments.data.empty()) options.data = arguments.data;
+  if (options.data.empty()) {
+    core::fail(ErrorKind::usage,
+               "DATA is missing: a CSV, npy, npz or IDX file, or fashion-mnist; see evenrow train "
+               "--help");
+  }
+  if (arguments.out.empty()) {
+    core::fail(ErrorKind::usage,
+               "--out is missing: the folder to be made for the run, such as --out runs/first");
+  }
+  check(options);
+  const fs::path folder = arguments.out;
+  TrainProgress progress(options, folder);
+  return finish(train_run(options, folder, &progress), options, folder);
+}
+
+}  // namespace
+
+Command add_train(CLI::App& app) {
+  CLI::App* parser = add_verb(
+      app, "train",
+      "train DATA [OPTION]... --out RUN\n"
+      "train --config FILE.toml [OPTION]... --out RUN\n"
+      "train --resume RUN",
+      "Trains a network and leaves a run folder.\n\n"
+      "The folder has the resolved options (config.toml), the metrics of every step and epoch "
+      "(steps.jsonl, epochs.jsonl), the final evaluation (result.json) and the model "
+      "(model.safetensors). Equal options on equal data give equal models, bit for bit, on any "
+      "number of threads.\n\n"
+      "Ctrl-C or SIGTERM stops a run after the current step; --resume goes on with it, also after "
+      "a crash, and ends with the model that an uninterrupted run gives. A second Ctrl-C ends the "
+      "process at once.\n\n"
+      "Every option is also a key of a TOML file (--config), with '_' for '-': norm_placement = "
+      "\"after\". What the command line says goes before the file.",
+      "evenrow train flowers.csv --target species --hidden 64,32 --out runs/flowers\n"
+      "evenrow train fashion-mnist --epochs 10 --optimizer adamw --out runs/fashion\n"
+      "evenrow train --config runs/fashion/config.toml --seed 2 --out runs/again\n"
+      "evenrow train --resume runs/again");
+  const auto run_options = [&](const char* name, std::string& text, const char* value,
+                               const char* help) {
+    parser->add_option(name, text, help)->type_name(value)->group("Run");
+  };
+  auto arguments = std::make_shared<TrainArguments>(*parser);
+  parser->add_option("DATA", arguments->data,
+                     "A CSV file (.csv, .tsv, .txt), .npy, .npz or IDX images (all but npy and npz "
+                     "also with .gz), or the word fashion-mnist.");
+  run_options("--out", arguments->out, "RUN", "Folder for the run; must not exist or be empty.");
+  run_options("--config", arguments->config, "FILE",
+              "Options from a TOML file, such as the config.toml of an earlier run.");
+  run_options("--resume", arguments->resume, "RUN", "Go on with a run that was stopped or killed.");
+  return {parser, [arguments] {
+            return arguments->resume.empty() ? train_new(*arguments) : resume(*arguments);
+          }};
+}
+
+}  // namespace evenrow::cli

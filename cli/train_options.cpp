@@ -1,0 +1,192 @@
+#include "train_options.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <system_error>
+#include <type_traits>
+#include <vector>
+
+#include "core/fail.hpp"
+#include "core/nearest.hpp"
+#include "io/names.hpp"
+#include "nn/names.hpp"
+#include "train/names.hpp"
+#include "train/option_table.hpp"
+
+namespace evenrow::cli {
+namespace {
+
+using UnitList = std::vector<std::int64_t>;
+
+template <class Number>
+Number parse_number(const std::string& option, std::string_view text, std::string_view expected) {
+  Number value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  bool good = error == std::errc{} && end == text.data() + text.size();
+  if constexpr (std::is_floating_point_v<Number>) good = good && std::isfinite(value);
+  if (!good) core::fail(ErrorKind::usage, "{} is '{}', expected {}", option, text, expected);
+  return value;
+}
+
+UnitList parse_units(const std::string& option, std::string_view text) {
+  UnitList units;
+  if (text == "none") return units;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find(',', at), text.size());
+    units.push_back(parse_number<std::int64_t>(
+        option, text.substr(at, end - at),
+        "whole numbers with commas between them and no blanks, such as 256,128, or none"));
+    at = end + 1;
+  }
+  return units;
+}
+
+template <class E>
+E parse_enum(const std::string& option, std::string_view text) {
+  if (const auto value = core::parse_name<E>(text)) return *value;
+  const auto known = core::names<E>();
+  core::fail(ErrorKind::usage, "{} is '{}', expected one of {}{}", option, text,
+             core::joined_names<E>(), core::did_you_mean(text, known));
+}
+
+// One overload a type of field: what the help calls its values, how they are read and shown.
+std::string value_name(const std::string&) {
+  return "TEXT";
+}
+std::string value_name(double) {
+  return "X";
+}
+std::string value_name(std::int64_t) {
+  return "N";
+}
+std::string value_name(std::uint64_t) {
+  return "N";
+}
+std::string value_name(int) {
+  return "N";
+}
+std::string value_name(const UnitList&) {
+  return "N,N,...";
+}
+template <class E>
+requires std::is_enum_v<E> std::string value_name(E) {
+  return core::joined_names<E>("|");
+}
+template <class E>
+std::string value_name(const std::optional<E>&) {
+  return "auto|" + core::joined_names<E>("|");
+}
+
+template <class T>
+T parse(const std::string& option, std::string_view text, const T&) {
+  if constexpr (std::is_same_v<T, std::string>) {
+    return std::string(text);
+  } else if constexpr (std::is_same_v<T, bool>) {
+    if (text == "true" || text == "false") return text == "true";
+    core::fail(ErrorKind::usage, "{} is '{}', expected true or false", option, text);
+  } else if constexpr (std::is_same_v<T, UnitList>) {
+    return parse_units(option, text);
+  } else if constexpr (std::is_enum_v<T>) {
+    return parse_enum<T>(option, text);
+  } else {
+    return parse_number<T>(option, text,
+                           std::is_floating_point_v<T> ? "a number"
+                           : std::is_unsigned_v<T>     ? "a whole number >= 0"
+                                                       : "a whole number");
+  }
+}
+template <class E>
+std::optional<E> parse(const std::string& option, std::string_view text, const std::optional<E>&) {
+  if (text == "auto") return std::nullopt;
+  return parse_enum<E>(option, text);
+}
+
+template <class T>
+std::string show(const T& value) {
+  if constexpr (std::is_enum_v<T>) {
+    return std::string(core::name_of(value));
+  } else if constexpr (std::is_same_v<T, UnitList>) {
+    return fmt::format("{}", fmt::join(value, ","));
+  } else {
+    return fmt::format("{}", value);
+  }
+}
+template <class E>
+std::string show(const std::optional<E>& value) {
+  return value ? show(*value) : "auto";
+}
+
+std::string long_option(std::string_view key) {
+  std::string option = "--" + std::string(key);
+  std::replace(option.begin(), option.end(), '_', '-');
+  return option;
+}
+
+// Help as a sentence.
+std::string sentence(std::string_view help, const std::string& default_text) {
+  std::string text(help);
+  if (text[0] >= 'a' && text[0] <= 'z' && text.find(':') > text.find(' ')) {
+    text[0] = static_cast<char>(text[0] - 'a' + 'A');
+  }
+  return default_text.empty() ? text : fmt::format("{} (default: {})", text, default_text);
+}
+
+// The heading under which an option and those after it stand in the help.
+constexpr std::pair<std::string_view, std::string_view> kGroups[] = {
+    {"test", "Data"},           {"hidden", "Network"},    {"loss", "Loss"},
+    {"optimizer", "Optimizer"}, {"schedule", "Schedule"}, {"batch_size", "Training"},
+};
+
+// The names of values that their type does not tell.
+constexpr std::pair<std::string_view, std::string_view> kValueNames[] = {
+    {"test", "DATA"}, {"target", "COLUMN"}, {"warmup", "EPOCHS"}, {"step_epochs", "EPOCHS"}};
+
+}  // namespace
+
+GivenTrainOptions::GivenTrainOptions(CLI::App& parser) {
+  TrainOptions defaults;
+  std::string group;
+  training::visit_options(
+      defaults, [&](std::string_view key, const auto& field, std::string_view help) {
+        if (key == "data") return;  // the positional argument
+        for (const auto& [first, heading] : kGroups) {
+          if (key == first) group = heading;
+        }
+        Given& given = given_[std::string(key)];
+        CLI::Option* option = nullptr;
+        if constexpr (std::is_same_v<std::remove_cvref_t<decltype(field)>, bool>) {
+          option = parser.add_flag(long_option(key), given.text, sentence(help, ""));
+        } else {
+          option = parser.add_option(long_option(key), given.text, sentence(help, show(field)));
+          std::string name = value_name(field);
+          for (const auto& [special, special_name] : kValueNames) {
+            if (key == special) name = special_name;
+          }
+          option->type_name(name);
+        }
+        given.option = option->group(group);
+      });
+}
+
+void GivenTrainOptions::apply_to(TrainOptions& options) const {
+  training::visit_options(options, [&](std::string_view key, auto& field, std::string_view) {
+    const auto found = given_.find(std::string(key));
+    if (found == given_.end() || found->second.option->count() == 0) return;
+    field = parse(long_option(key), found->second.text, field);
+  });
+}
+
+std::string GivenTrainOptions::first_given_but_threads() const {
+  for (const auto& [key, given] : given_) {
+    if (key != "threads" && given.option->count() > 0) return long_option(key);
+  }
+  return {};
+}
+
+}  // namespace evenrow::cli
