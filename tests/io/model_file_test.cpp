@@ -1,0 +1,538 @@
+#include "io/model_file.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+#include <sys/resource.h>
+
+#include <cmath>
+#include <csignal>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "child.hpp"
+#include "models.hpp"
+#include "support.hpp"
+
+namespace evenrow::io {
+namespace {
+
+using nlohmann::json;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+Model read_back(const Model& model) {
+  return parse_model(to_safetensors(model).serialize(), "model");
+}
+
+TEST(ModelFile, ComesBackBitForBit) {
+  const TemporaryFolder folder;
+  const auto path = folder / "model.safetensors";
+  for (const Model& model : {classification_model(), regression_model()}) {
+    save_model(model, path);
+    const Model loaded = load_model(path);
+    expect_same(model, loaded);
+    EXPECT_EQ(model.predict(some_rows()), loaded.predict(some_rows()));
+    const std::string bytes = read_text(path);
+    save_model(loaded, path);
+    EXPECT_EQ(read_text(path), bytes) << "the same model gives the same bytes";
+  }
+  EXPECT_THAT(folder.files(), ElementsAre("model.safetensors"));
+}
+
+TEST(ModelFile, HasTheTensorsThatItsPageSays) {
+  const SafetensorsFile file = to_safetensors(classification_model());
+  std::vector<std::string> tensors;
+  for (const TensorEntry& tensor : file.tensors()) {
+    std::string shape;
+    for (const std::int64_t size : tensor.shape) shape += fmt::format(" {}", size);
+    tensors.push_back(fmt::format("{} {}{}", tensor.name, core::name_of(tensor.dtype), shape));
+  }
+  EXPECT_THAT(tensors, ::testing::UnorderedElementsAre(
+                           "blocks.0.weight F32 4 6", "blocks.0.gamma F32 4", "blocks.0.beta F32 4",
+                           "blocks.1.weight F32 5 4", "blocks.1.bias F32 5", "blocks.1.gamma F32 5",
+                           "blocks.1.beta F32 5", "blocks.2.weight F32 3 5", "blocks.2.bias F32 3",
+                           "blocks.0.running_mean F64 4", "blocks.0.running_variance F64 4",
+                           "blocks.1.running_mean F64 5", "blocks.1.running_variance F64 5",
+                           "inputs.mean F64 6", "inputs.variance F64 6"));
+}
+
+// What docs/model-file.md shows, key by key.
+TEST(ModelFile, DescribesTheModelInItsMetadata) {
+  const json expected = json::parse(R"json({
+    "version": 1,
+    "task": "classification",
+    "target": {"name": "Größe", "classes": ["1.0", "naïve \"x\"", "two\nlines"],
+               "mean": 0.0, "scale": 1.0},
+    "loss": {"kind": "cross_entropy", "label_smoothing": 0.1, "huber_delta": 1.0},
+    "columns": [
+      {"name": "width", "kind": "numeric"},
+      {"name": "colour", "kind": "categorical",
+       "categories": ["red", "a \"quoted\"\nword\\", "größer ≥ 🙂"]},
+      {"name": "height", "kind": "numeric"}
+    ],
+    "network": {
+      "inputs": 6,
+      "blocks": [
+        {"units": 4, "norm": "batch", "placement": "before", "activation": "relu",
+         "dropout": 0.1, "bias": null, "eps": 0.001, "new_weight": 0.3, "initialization": "auto",
+         "running": {"new_weight": 0.3, "updates": 1000000007}},
+        {"units": 5, "norm": "batch", "placement": "after", "activation": "leaky_relu",
+         "dropout": 0.0, "bias": true, "eps": 1e-05, "new_weight": 0.1, "initialization": "he",
+         "running": {"new_weight": 0.7, "updates": 1000000008}},
+        {"units": 3, "norm": "none", "placement": "before", "activation": "none",
+         "dropout": 0.0, "bias": null, "eps": 1e-05, "new_weight": 0.1, "initialization": "auto"}
+      ]
+    }
+  })json");
+  EXPECT_EQ(json::parse(to_safetensors(classification_model()).metadata.at("evenrow")), expected);
+}
+
+TEST(ModelFile, TextsInOtherEncodingsComeBack) {
+  Model model = classification_model();
+  model.target = "\xff\xfe target";
+  model.classes = {"caf\xe9", std::string("nul\0", 4), ""};
+  std::vector<Column> columns = model.inputs.columns();
+  columns[0].name = "\x80";
+  columns[1].categories[0] = "\xc3";
+  model.inputs = InputNormalization::from_parts(
+      columns, {model.inputs.mean().begin(), model.inputs.mean().end()},
+      {model.inputs.variance().begin(), model.inputs.variance().end()});
+  expect_same(model, read_back(model));
+  EXPECT_THAT(to_safetensors(model).metadata.at("evenrow"), HasSubstr(R"({"hex":"636166e9"})"));
+}
+
+TEST(ModelFile, EveryNameComesBack) {
+  Model model = regression_model();
+  for (const Activation activation : {Activation::none, Activation::relu, Activation::leaky_relu,
+                                      Activation::gelu, Activation::tanh, Activation::sigmoid}) {
+    NetworkSpec spec = model.network.spec();
+    spec.blocks[0].activation = activation;
+    model.network = Network<float>(spec, 3);
+    expect_same(model, read_back(model));
+  }
+  model.loss.kind = LossKind::squared_error;
+  expect_same(model, read_back(model));
+  Model binary = model;
+  binary.task = Task::classification;
+  binary.classes = {"a", "b"};
+  binary.loss.kind = LossKind::binary_cross_entropy;
+  expect_same(binary, read_back(binary));
+}
+
+TEST(ModelFile, CheckpointsMayAddTensorsAndModelsMayNot) {
+  SafetensorsFile file = to_safetensors(regression_model());
+  file.metadata["other"] = "text";
+  expect_same(parse_model(file.serialize(), "m"), regression_model());
+  file.add("optimizer.first", std::vector<float>{1}, {1});
+  expect_same(from_safetensors(file), regression_model());
+  EXPECT_EQ(message_of(ErrorKind::data, [&] { (void)parse_model(file.serialize(), "m"); }),
+            "m: tensor \"optimizer.first\": is none of the model that the file describes");
+}
+
+// ---- what is rejected
+
+// The message with which a changed file is rejected.
+std::string rejection(const SafetensorsFile& file) {
+  return message_of(ErrorKind::data, [&] { (void)parse_model(file.serialize(), "m"); });
+}
+
+std::string rejection(const std::function<void(json&)>& change) {
+  SafetensorsFile file = to_safetensors(classification_model());
+  json description = json::parse(file.metadata.at("evenrow"));
+  change(description);
+  file.metadata["evenrow"] = description.dump();
+  return rejection(file);
+}
+
+// The file with one tensor taken out and, where given, another of its name put in.
+std::string rejection_of_tensor(const std::string& name, std::optional<TensorEntry> other) {
+  const SafetensorsFile file = to_safetensors(classification_model());
+  SafetensorsFile changed;
+  changed.metadata = file.metadata;
+  for (const TensorEntry& tensor : file.tensors()) {
+    if (tensor.name != name) changed.add(tensor);
+  }
+  if (other) changed.add(*other);
+  return rejection(changed);
+}
+
+template <class T>
+TensorEntry tensor_of(std::string name, std::vector<T> values, std::vector<std::int64_t> shape) {
+  SafetensorsFile file;
+  file.add(std::move(name), values, std::move(shape));
+  return file.tensors().front();
+}
+
+TEST(ModelFile, RejectsWhatIsNoModel) {
+  EXPECT_EQ(rejection(SafetensorsFile()),
+            "m: is no Evenrow model: its metadata has no \"evenrow\"; give a file that `evenrow "
+            "train` wrote");
+  SafetensorsFile file;
+  file.metadata["evenrow"] = "{";
+  EXPECT_THAT(rejection(file), HasSubstr("m: evenrow: invalid JSON: parse error at line 1"));
+  file.metadata["evenrow"] = "[]";
+  EXPECT_EQ(rejection(file), "m: evenrow: expected an object, found array");
+  file.metadata["evenrow"] = R"({"version":1,"version":1})";
+  EXPECT_EQ(rejection(file), "m: evenrow: the key \"version\" stands twice in one JSON object");
+  file.metadata["evenrow"] = R"({"version":2,"new":"key"})";
+  EXPECT_EQ(rejection(file),
+            "m: version 2 of the model format is not supported, only version 1; use the Evenrow "
+            "that wrote it, or train again");
+  file.metadata["evenrow"] = R"({"task":"regression"})";
+  EXPECT_EQ(rejection(file), "m: evenrow.version: is missing");
+}
+
+TEST(ModelFile, RejectsADescriptionThatIsNotOne) {
+  const std::string block = "m: evenrow.network.blocks[0]";
+  struct Case {
+    std::string message;
+    std::function<void(json&)> change;
+  };
+  const std::vector<Case> cases{
+      {"m: evenrow.task: is missing", [](json& d) { d.erase("task"); }},
+      {"m: evenrow.task: unknown task \"clasification\" (did you mean 'classification'?); known "
+       "are "
+       "auto, classification, regression",
+       [](json& d) { d["task"] = "clasification"; }},
+      {"m: evenrow.\"future\": unknown key; version 1 of the format does not have it, so this "
+       "program would not do what it asks for",
+       [](json& d) { d["future"] = 1; }},
+      {"m: evenrow.target: expected an object, found string",
+       [](json& d) { d["target"] = "species"; }},
+      {"m: evenrow.target.classes: expected an array, found string",
+       [](json& d) { d["target"]["classes"] = "a"; }},
+      {"m: evenrow.target.classes[1]: expected text or {\"hex\": \"...\"}, found number",
+       [](json& d) { d["target"]["classes"][1] = 1; }},
+      {"m: evenrow.target.classes[1]: expected text or {\"hex\": \"...\"}, found object",
+       [](json& d) {
+         d["target"]["classes"][1] = {{"hex", 12}};
+       }},
+      {"m: evenrow.target.classes[1]: \"hex\" is not pairs of the digits 0-9 and a-f",
+       [](json& d) {
+         d["target"]["classes"][1] = {{"hex", "abc"}};
+       }},
+      {"m: evenrow.target.classes[1]: \"hex\" is not pairs of the digits 0-9 and a-f",
+       [](json& d) {
+         d["target"]["classes"][1] = {{"hex", "zz"}};
+       }},
+      {"m: evenrow.target.mean: expected a number, found null",
+       [](json& d) { d["target"]["mean"] = nullptr; }},
+      {"m: evenrow.loss.kind: unknown loss \"hinge\"; known are cross_entropy, "
+       "binary_cross_entropy, squared_error, huber",
+       [](json& d) { d["loss"]["kind"] = "hinge"; }},
+      {"m: evenrow.columns[0].kind: unknown column kind \"date\"; known are numeric, categorical",
+       [](json& d) { d["columns"][0]["kind"] = "date"; }},
+      {"m: evenrow.columns[1].categories: is missing",
+       [](json& d) { d["columns"][1].erase("categories"); }},
+      {"m: evenrow.columns[0].\"categories\": unknown key; version 1 of the format does not have "
+       "it, so this program would not do what it asks for",
+       [](json& d) { d["columns"][0]["categories"] = json::array(); }},
+      {block + ".activation: unknown activation \"rellu\" (did you mean 'relu'?); known are none, "
+               "relu, leaky_relu, gelu, tanh, sigmoid",
+       [](json& d) { d["network"]["blocks"][0]["activation"] = "rellu"; }},
+      {block + ".activation: expected a name, found 3",
+       [](json& d) { d["network"]["blocks"][0]["activation"] = 3; }},
+      {block + ".units: expected a whole number, found 4.0",
+       [](json& d) { d["network"]["blocks"][0]["units"] = 4.0; }},
+      {block + ".units: expected a whole number, found 18446744073709551615",
+       [](json& d) { d["network"]["blocks"][0]["units"] = 18446744073709551615u; }},
+      {block + ".bias: expected true, false or null, found 0",
+       [](json& d) { d["network"]["blocks"][0]["bias"] = 0; }},
+      {block + ".running: is missing", [](json& d) { d["network"]["blocks"][0].erase("running"); }},
+      {block + ".running.updates: expected a whole number, found 0.5",
+       [](json& d) { d["network"]["blocks"][0]["running"]["updates"] = 0.5; }},
+  };
+  for (const Case& c : cases) EXPECT_EQ(rejection(c.change), c.message);
+}
+
+TEST(ModelFile, RejectsPartsThatDoNotFitTogether) {
+  struct Case {
+    std::string message;
+    std::function<void(json&)> change;
+  };
+  const auto block = [](json& d, int b) -> json& { return d["network"]["blocks"][b]; };
+  const std::vector<Case> cases{
+      {"m: network: no blocks, expected at least one dense block",
+       [](json& d) { d["network"]["blocks"] = json::array(); }},
+      {"m: network: -1 inputs, expected at least 1", [](json& d) { d["network"]["inputs"] = -1; }},
+      {"m: network block 1: 0 units, expected at least 1",
+       [&](json& d) { block(d, 1)["units"] = 0; }},
+      {"m: network block 0: dropout 1, expected in [0, 1)",
+       [&](json& d) { block(d, 0)["dropout"] = 1.0; }},
+      // More weights than the file has are found before memory is taken for them.
+      {"m: tensor \"blocks.0.weight\": expected F32 [1000000000, 6], found F32 [4, 6]",
+       [&](json& d) { block(d, 0)["units"] = 1'000'000'000; }},
+      {"m: tensor \"blocks.0.weight\": expected F32 [4, 7], found F32 [4, 6]",
+       [](json& d) { d["network"]["inputs"] = 7; }},
+      {"m: tensor \"blocks.2.gamma\": is missing; expected F32 [3]",
+       [&](json& d) {
+         block(d, 2)["norm"] = "batch";
+         block(d, 2)["running"] = block(d, 0)["running"];
+       }},
+      {"m: tensor \"blocks.2.bias\": is none of the model that the file describes",
+       [&](json& d) { block(d, 2)["bias"] = false; }},
+      {"m: network block 0: running statistics with new_weight 0 after 5 updates, expected "
+       "new_weight in (0, 1] and no negative number of updates",
+       [&](json& d) {
+         block(d, 0)["running"] = {{"new_weight", 0.0}, {"updates", 5}};
+       }},
+      {"m: network block 0: running statistics with new_weight 0.5 after -5 updates, expected "
+       "new_weight in (0, 1] and no negative number of updates",
+       [&](json& d) {
+         block(d, 0)["running"] = {{"new_weight", 0.5}, {"updates", -5}};
+       }},
+      {"m: input normalization: its 2 columns make 5 inputs, found 6 means and 6 variances",
+       [](json& d) { d["columns"].erase(0); }},
+      {"m: model: task auto, expected classification or regression",
+       [](json& d) { d["task"] = "auto"; }},
+      {"m: model: 2 classes and 3 network outputs with cross_entropy, expected 2 or more classes "
+       "and one output each",
+       [](json& d) { d["target"]["classes"].erase(0); }},
+      {"m: model: 3 classes and 3 network outputs with binary_cross_entropy, expected 2 classes "
+       "and 1 output",
+       [](json& d) { d["loss"]["kind"] = "binary_cross_entropy"; }},
+      {"m: model: loss huber with a classification, expected cross_entropy or "
+       "binary_cross_entropy",
+       [](json& d) { d["loss"]["kind"] = "huber"; }},
+      {"m: model: loss cross_entropy with a regression, expected squared_error or huber",
+       [](json& d) { d["task"] = "regression"; }},
+      {"m: model: 3 classes and 3 network outputs with a regression, expected no class and 1 "
+       "output",
+       [](json& d) {
+         d["task"] = "regression";
+         d["loss"]["kind"] = "huber";
+       }},
+      {"m: loss: label smoothing 1, expected in [0, 1)",
+       [](json& d) { d["loss"]["label_smoothing"] = 1; }},
+      {"m: loss: huber delta 0, expected finite and > 0",
+       [](json& d) { d["loss"]["huber_delta"] = 0; }},
+      {"m: model: classes: \"1.0\" is listed twice",
+       [](json& d) { d["target"]["classes"][1] = "1.0"; }},
+      {"m: model: categories of column \"colour\": \"red\" is listed twice",
+       [](json& d) { d["columns"][1]["categories"][2] = "red"; }},
+      {"m: model: target mean 0 and scale 0, expected finite numbers and a scale above 0",
+       [](json& d) { d["target"]["scale"] = 0; }},
+  };
+  for (const Case& c : cases) EXPECT_EQ(rejection(c.change), c.message);
+}
+
+TEST(ModelFile, RejectsTensorsThatAreNotTheModels) {
+  EXPECT_EQ(rejection_of_tensor("blocks.1.beta", {}),
+            "m: tensor \"blocks.1.beta\": is missing; expected F32 [5]");
+  EXPECT_EQ(rejection_of_tensor("inputs.mean", {}),
+            "m: tensor \"inputs.mean\": is missing; expected F64 [6]");
+  EXPECT_EQ(
+      rejection_of_tensor("blocks.0.gamma", tensor_of<double>("blocks.0.gamma", {1, 1, 1, 1}, {4})),
+      "m: tensor \"blocks.0.gamma\": expected F32 [4], found F64 [4]");
+  EXPECT_EQ(rejection_of_tensor("blocks.0.gamma",
+                                tensor_of<float>("blocks.0.gamma", {1, 1, 1, 1}, {4, 1})),
+            "m: tensor \"blocks.0.gamma\": expected F32 [4], found F32 [4, 1]");
+  EXPECT_EQ(rejection_of_tensor("", tensor_of<float>("blocks.3.gamma", {1}, {1})),
+            "m: tensor \"blocks.3.gamma\": is none of the model that the file describes");
+}
+
+TEST(ModelFile, RejectsNumbersThatCannotBe) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const std::string variance = "blocks.0.running_variance";
+  EXPECT_EQ(rejection_of_tensor(variance, tensor_of<double>(variance, {1, 1, infinity, 1}, {4})),
+            "m: blocks.0.running_variance: value 2 is inf, expected finite numbers");
+  EXPECT_EQ(rejection_of_tensor(variance, tensor_of<double>(variance, {1, -0.5, 1, 1}, {4})),
+            "m: blocks.0.running_variance: value 1 is -0.5, expected none below 0");
+  const std::string mean = "blocks.0.running_mean";
+  EXPECT_EQ(rejection_of_tensor(mean, tensor_of<double>(mean, {std::nan(""), 1, 1, 1}, {4})),
+            "m: blocks.0.running_mean: value 0 is nan, expected finite numbers");
+  const std::string bias = "blocks.2.bias";
+  EXPECT_EQ(rejection_of_tensor(bias, tensor_of<float>(bias, {0, 0, HUGE_VALF}, {3})),
+            "m: blocks.2.bias: value 2 is inf, expected finite numbers");
+  const std::string inputs = "inputs.variance";
+  EXPECT_EQ(rejection_of_tensor(inputs, tensor_of<double>(inputs, {1, 1, -1, 1, 1, 1}, {6})),
+            "m: input normalization: input 2: expected a finite mean and a finite variance not "
+            "below 0, found 0.3 and -1");
+}
+
+TEST(ModelFile, WhatCannotBeReadAgainIsNotSaved) {
+  const TemporaryFolder folder;
+  const auto refused = [&](const Model& model) {
+    return message_of(ErrorKind::usage, [&] { save_model(model, folder / "m"); });
+  };
+  EXPECT_EQ(refused(Model{}), "network: 0 inputs, expected at least 1");
+  Model model = classification_model();
+  model.network.running(1).variance.pop_back();
+  EXPECT_EQ(refused(model),
+            "network block 1: running statistics of 5 means and 4 variances, expected 5");
+  model = classification_model();
+  model.network.parameter(1, ParameterKind::gamma)[3] = std::nanf("");
+  EXPECT_EQ(refused(model), "blocks.1.gamma: value 3 is nan, expected finite numbers");
+  model = regression_model();
+  model.target_mean = std::nan("");
+  EXPECT_EQ(refused(model),
+            "model: target mean nan and scale 2, expected finite numbers and a scale above 0");
+  NetworkSpec spec = model.network.spec();
+  spec.blocks[0].eps = std::nan("");  // unused there, but a file could not hold it
+  model = regression_model();
+  model.network = Network<float>(spec, 1);
+  EXPECT_EQ(refused(model), "network: eps nan and new_weight 0.1, expected finite numbers");
+  EXPECT_TRUE(folder.files().empty());
+}
+
+TEST(ModelFile, LoadNamesTheFile) {
+  const TemporaryFolder folder;
+  const auto path = folder / "model.safetensors";
+  EXPECT_EQ(message_of(ErrorKind::io, [&] { (void)load_model(path); }),
+            path.string() + ": cannot be read: No such file or directory");
+  write_text(path, "PK\x03\x04 not safetensors at all");
+  EXPECT_THAT(message_of(ErrorKind::data, [&] { (void)load_model(path); }),
+              HasSubstr(path.string() + ": is no safetensors file"));
+}
+
+// ---- faults
+
+TEST(ModelFile, AFullDiskWhileSavingLeavesTheOldModelWhole) {
+  const TemporaryFolder folder;
+  const auto path = folder / "model.safetensors";
+  Model large = regression_model();
+  large.network = Network<float>({.inputs = 6, .blocks = {{.units = 20000}, {.units = 1}}}, 1);
+  const ChildResult result = run_in_child([&]() -> std::string {
+    // Room for the small model (some KiB) and a part of the large one (640 KB).
+    const std::string why = mount_private_tmpfs(folder.path().string(), 256 << 10);
+    if (!why.empty()) return "skip: " + why;
+    save_model(classification_model(), path);
+    const std::string before = read_text(path);
+    const std::string message = message_of(ErrorKind::io, [&] { save_model(large, path); });
+    if (read_text(path) != before) return "the old model has changed";
+    if (folder.files().size() != 1) return "a temporary file was left";
+    expect_same(load_model(path), classification_model());
+    save_model(regression_model(), path);  // what was taken is free again
+    expect_same(load_model(path), regression_model());
+    return ::testing::Test::HasFailure() ? "a model has changed" : message;
+  });
+  if (result.text.starts_with("skip: ")) GTEST_SKIP() << "no small tmpfs here: " << result.text;
+  EXPECT_EQ(result.text, path.string() +
+                             ": cannot be written: writing failed: No space left on device; free "
+                             "some space, or choose another folder");
+}
+
+TEST(ModelFile, AnyLimitWhileSavingLeavesTheOldModelWhole) {
+  const TemporaryFolder folder;
+  const auto path = folder / "model.safetensors";
+  save_model(classification_model(), path);
+  const std::string before = read_text(path);
+  const std::size_t size = to_safetensors(regression_model()).serialize().size();
+  for (std::size_t limit = 0; limit < size; limit += size / 7) {
+    const ChildResult result = run_in_child([&] {
+      signal(SIGXFSZ, SIG_IGN);
+      const rlimit bytes{limit, limit};
+      setrlimit(RLIMIT_FSIZE, &bytes);
+      return message_of(ErrorKind::io, [&] { save_model(regression_model(), path); });
+    });
+    EXPECT_EQ(result.text, path.string() + ": cannot be written: writing failed: File too large");
+    EXPECT_EQ(read_text(path), before);
+    EXPECT_THAT(folder.files(), ElementsAre("model.safetensors"));
+  }
+}
+
+// ---- properties
+
+std::string any_bytes() {
+  return *rc::gen::container<std::string>(rc::gen::arbitrary<char>());
+}
+
+DenseSpec any_block() {
+  DenseSpec block;
+  block.units = *rc::gen::inRange<std::int64_t>(1, 6);
+  block.norm = *rc::gen::element(Norm::none, Norm::batch);
+  block.placement =
+      *rc::gen::element(NormPlacement::before_activation, NormPlacement::after_activation);
+  block.activation = static_cast<Activation>(*rc::gen::inRange(0, 6));
+  block.initialization = static_cast<Initialization>(*rc::gen::inRange(0, 3));
+  block.dropout = *rc::gen::inRange(0, 1000) / 1001.0;
+  block.eps = *rc::gen::inRange(0, 1000) / 3e5;
+  block.new_weight = *rc::gen::inRange(1, 1000) / 999.0;
+  block.bias = *rc::gen::element<std::optional<bool>>(std::nullopt, false, true);
+  const bool before =
+      block.norm == Norm::batch && block.placement == NormPlacement::before_activation;
+  if (before && block.bias == true) block.bias.reset();
+  return block;
+}
+
+// Any finite number, by its bits.
+template <class T, class Bits>
+T any_number() {
+  const T number = std::bit_cast<T>(*rc::gen::arbitrary<Bits>());
+  return std::isfinite(number) ? number : T{0};
+}
+
+Model any_model() {
+  Model model;
+  std::vector<Column> columns{{.name = any_bytes()}};
+  std::int64_t inputs = 1;
+  for (int c = *rc::gen::inRange(0, 4); c > 0; --c) {
+    Column column{.name = any_bytes(),
+                  .kind = *rc::gen::element(ColumnKind::numeric, ColumnKind::categorical)};
+    if (column.kind == ColumnKind::categorical) {
+      for (int k = *rc::gen::inRange(0, 3); k > 0; --k) {
+        column.categories.push_back(fmt::format("{}{}", k, any_bytes()));
+      }
+      inputs += static_cast<std::int64_t>(column.categories.size());
+    }
+    ++inputs;
+    columns.push_back(std::move(column));
+  }
+  std::vector<double> mean, variance;
+  for (std::int64_t i = 0; i < inputs; ++i) {
+    mean.push_back(any_number<double, std::uint64_t>());
+    variance.push_back(std::abs(any_number<double, std::uint64_t>()));
+  }
+  model.inputs = InputNormalization::from_parts(columns, mean, variance);
+
+  NetworkSpec spec{.inputs = inputs, .blocks = {}};
+  for (int b = *rc::gen::inRange(0, 4); b > 0; --b) spec.blocks.push_back(any_block());
+  DenseSpec last = any_block();
+  model.task = *rc::gen::element(Task::classification, Task::regression);
+  if (model.task == Task::regression) {
+    model.loss.kind = *rc::gen::element(LossKind::squared_error, LossKind::huber);
+    last.units = 1;
+  } else if (*rc::gen::arbitrary<bool>()) {
+    model.loss.kind = LossKind::binary_cross_entropy;
+    last.units = 1;
+    model.classes = {fmt::format("0{}", any_bytes()), fmt::format("1{}", any_bytes())};
+  } else {
+    last.units += 1;
+    model.loss.label_smoothing = *rc::gen::inRange(0, 1000) / 1001.0;
+    for (std::int64_t k = 0; k < last.units; ++k) {
+      model.classes.push_back(fmt::format("{}{}", k, any_bytes()));
+    }
+  }
+  spec.blocks.push_back(last);
+  model.loss.huber_delta = *rc::gen::inRange(1, 1000) / 7.0;
+  model.network = Network<float>(spec, *rc::gen::arbitrary<std::uint64_t>());
+  for (float& w : model.network.parameters()) w = any_number<float, std::uint32_t>();
+  for (std::size_t b = 0; b < spec.blocks.size(); ++b) {
+    if (spec.blocks[b].norm == Norm::none) continue;
+    RunningStatistics& running = model.network.running(b);
+    for (double& m : running.mean) m = any_number<double, std::uint64_t>();
+    for (double& v : running.variance) v = std::abs(any_number<double, std::uint64_t>());
+    running.updates = *rc::gen::inRange<std::int64_t>(0, std::numeric_limits<std::int64_t>::max());
+    running.new_weight = *rc::gen::inRange(1, 1000) / 999.0;
+  }
+  model.target = any_bytes();
+  model.target_mean = any_number<double, std::uint64_t>();
+  model.target_scale = std::abs(any_number<double, std::uint64_t>());
+  if (model.target_scale == 0) model.target_scale = std::numeric_limits<double>::denorm_min();
+  return model;
+}
+
+TEST(ModelFile, AnyModelComesBackBitForBit) {
+  EXPECT_TRUE(rc::check([] {
+    const Model model = any_model();
+    const auto bytes = to_safetensors(model).serialize();
+    const Model loaded = parse_model(bytes, "m");
+    expect_same(model, loaded);
+    RC_ASSERT(!::testing::Test::HasFailure());
+    RC_ASSERT(to_safetensors(loaded).serialize() == bytes);
+  }));
+}
+
+}  // namespace
+}  // namespace evenrow::io
