@@ -40,7 +40,9 @@ struct NormShape {
   /// NHWC, NLC: `[batch, positions, channels]`.
   static constexpr NormShape channels_last(std::int64_t batch, std::int64_t positions,
                                            std::int64_t channels) {
-    return {batch * positions, channels, 1};
+    std::int64_t columns = 0;
+    if (__builtin_mul_overflow(batch, positions, &columns)) columns = -1;  // refused when used
+    return {columns, channels, 1};
   }
 
   constexpr std::int64_t columns() const { return outer * inner; }
@@ -63,11 +65,12 @@ struct Validity {
 struct NormOptions {
   double eps = 1e-5;                         ///< Added to the variance; finite, >= 0.
   Activation activation = Activation::none;  ///< Fused after the normalization: none or relu.
-  int threads = 0;                           ///< 0: all that the process may use. Never changes a bit.
+  int threads = 0;  ///< 0: all that the process may use. Never changes a bit.
 };
 
 /// What a training forward pass leaves for the backward pass and for the running statistics.
-/// Made only by batch_norm_train; move-only. Threads may read one together.
+/// Made only by batch_norm_train; move-only: a moved-from one may be destroyed, assigned to, or
+/// given to batch_norm_train again. Threads may read one together.
 class BatchNormSaved {
  public:
   BatchNormSaved(BatchNormSaved&&) noexcept;
@@ -75,15 +78,14 @@ class BatchNormSaved {
   ~BatchNormSaved();
 
   const NormShape& shape() const noexcept;
-  std::int64_t count() const noexcept;                 ///< Valid columns, n.
+  std::int64_t count() const noexcept;                       ///< Valid columns, n.
   std::span<const double> mean() const noexcept;             ///< One a channel.
   std::span<const double> biased_variance() const noexcept;  ///< M2 / n, one a channel.
 
   struct State;  // private to src/norm
-  explicit BatchNormSaved(std::unique_ptr<State> state) noexcept;
-  const State& state() const noexcept { return *state_; }
 
  private:
+  explicit BatchNormSaved(std::unique_ptr<State> state) noexcept;
   std::unique_ptr<State> state_;
 };
 
@@ -108,10 +110,10 @@ struct RunningStatistics {
 
 template <class T>
 struct BatchNormTrain {
-  std::span<const T> x;      ///< size() values.
+  std::span<const T> x;        ///< size() values.
   std::span<const T> gamma{};  ///< One a channel, or empty for all 1.
   std::span<const T> beta{};   ///< One a channel, or empty for all 0.
-  std::span<T> y;            ///< size() values; may be x itself, must not overlap it otherwise.
+  std::span<T> y;              ///< size() values; may be x itself, must not overlap it otherwise.
   NormShape shape;
   Validity valid{};
 };
@@ -121,20 +123,24 @@ struct BatchNormTrain {
 ///   y = act(gamma * (x - mean) / sqrt(var + eps) + beta)
 /// Statistics by leaves of a fixed length, merged in double over a fixed binary tree (Chan, Golub,
 /// LeVeque, 1979): the same bits for any number of threads, in place or not.
-/// An empty tensor, or one without a valid column, is left alone: count() is 0. One valid column
-/// is an error, because its variance is 0 by construction and y would not depend on x.
-/// With y == x the backward pass needs the original x from the caller (or reads y: see there).
+/// An empty tensor, or one without a valid column, has no statistics: count() is 0, y is 0 (all of
+/// it is padding). One valid column is an error, because its variance is 0 by construction and y
+/// would not depend on x. A row without any variance gives beta, exactly, with eps = 0 too.
+/// With y == x the backward pass needs a copy of the original x from the caller.
 /// Errors (evenrow::Error, usage): sizes that do not match the shape, negative sizes or a product
 /// that overflows, eps negative or not finite, an activation other than none or relu, buffers that
 /// overlap without being equal, lengths negative or longer than the sequences, one valid column.
-/// Thread safety: callable from several threads on different outputs. Allocates only what the
-/// returned object holds; see the overload below for none at all.
+/// Accuracy: docs/numerics.md. For float, every value of x up to the largest; the spread of a row
+/// (max - min) and gamma / sqrt(var + eps) must be representable in T.
+/// Thread safety: callable from several threads on different outputs. A calling thread keeps the
+/// scratch memory of its largest call (about 24 bytes per channel and 512 columns, and with a mask
+/// 12 bytes a column); apart from that, allocates only what the returned object holds.
 /// Instantiated for float and double.
 template <class T>
 BatchNormSaved batch_norm_train(const BatchNormTrain<T>& tensors, const NormOptions& options = {});
 
-/// The same, into an existing `saved` whose storage is used again: no allocation when the shape
-/// has no more channels and leaves than before.
+/// The same, into an existing `saved` whose storage is used again: no allocation when this thread
+/// has normalized a tensor of this size before. After an error `saved` is as it was.
 template <class T>
 void batch_norm_train(const BatchNormTrain<T>& tensors, const NormOptions& options,
                       BatchNormSaved& saved);
@@ -155,8 +161,10 @@ struct BatchNormBackward {
 /// 1 / sqrt(var + eps), xhat = (x - mean) * rstd:
 ///   dbeta = sum(dy),  dgamma = sum(dy * xhat),
 ///   dx = gamma * rstd * (dy - dbeta / n - xhat * dgamma / n);   dx = 0 in columns not valid.
-/// Shape, eps and activation are those of `saved`. Errors: as above, or a `saved` that does not
-/// match these tensors. Same bits for any number of threads.
+/// Shape, eps and activation are those of `saved`. Without a valid column all gradients are 0.
+/// Errors (usage): as above, or a `saved` that does not match these tensors: moved from, of another
+/// element type, size, or set of valid columns. Same bits for any number of threads. No allocation
+/// when this thread has seen a tensor of this size before.
 template <class T>
 void batch_norm_backward(const BatchNormBackward<T>& tensors, const BatchNormSaved& saved,
                          int threads = 0);
@@ -176,7 +184,8 @@ struct BatchNormInfer {
 /// Inference: y = act(gamma * (x - mean) / sqrt(variance + eps) + beta) with the given statistics,
 /// one multiply-add a value: a * x + b folded where that is exact enough, and (x - mean) * a + beta
 /// where |mean| is so large beside sqrt(variance + eps) that the folded b would cancel.
-/// Errors: as above; a negative or non-finite variance or mean.
+/// y = 0 in columns that are not valid. Errors (usage): as above; a negative or non-finite variance
+/// or mean. Same bits for any number of threads; no allocation as above.
 template <class T>
 void batch_norm_infer(const BatchNormInfer<T>& tensors, const NormOptions& options = {});
 

@@ -147,7 +147,7 @@ GradientSums LeafGradientSums(const T* x, const T* dy, std::int64_t n, double me
     sums = LeafSums(n, [x, dy, mean, forward](auto d, std::int64_t i, auto& a, auto& b) {
       const hn::Rebind<T, decltype(d)> dt;
       const auto value = hn::LoadU(dt, x + i);
-      a = to_double(d, through_relu(dt, value, hn::LoadU(dt, dy + i), forward));
+      a = to_double(d, through_relu(dt, value, hn::LoadU(dt, dy + i), broadcast(dt, forward)));
       b = hn::Sub(to_double(d, value), hn::Set(d, mean));
     });
   }
@@ -165,34 +165,15 @@ GradientSums RowGradientSums(const T* x, const T* dy, std::int64_t n, double mea
   return tree.total();
 }
 
-// out[i] = value(d, i) for whole vectors of at most kLimit lanes. The last vector ends with the row
-// and overlaps the one before; it is computed before anything is stored, so that out may be an
-// input. Rows shorter than a vector go through the next smaller one.
-template <std::size_t kLimit, class T, class Value>
-HWY_INLINE void ForRow(T* out, std::int64_t n, const Value& value) {
-  const hn::CappedTag<T, kLimit> d;
-  constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
-  if (n >= lanes) {
-    const auto last = value(d, n - lanes);
-    for (std::int64_t i = 0; i + lanes < n; i += lanes) hn::StoreU(value(d, i), d, out + i);
-    hn::StoreU(last, d, out + n - lanes);
-    return;
-  }
-  if constexpr (lanes > 1) ForRow<static_cast<std::size_t>(lanes / 2)>(out, n, value);
-}
-
-template <class T, class Value>
-void ForRow(T* out, std::int64_t n, const Value& value) {
-  ForRow<hn::MaxLanes(hn::ScalableTag<T>())>(out, n, value);
-}
-
 template <class T>
 void RowNormalize(const T* x, T* y, std::int64_t n, Affine<T> k, bool with_relu) {
   if (with_relu) {
-    ForRow(y, n,
-           [x, k](auto d, std::int64_t i) { return relu(d, apply(d, hn::LoadU(d, x + i), k)); });
+    ForRow(y, n, [x, k](auto d, std::int64_t i) {
+      return relu(d, apply(hn::LoadU(d, x + i), broadcast(d, k)));
+    });
   } else {
-    ForRow(y, n, [x, k](auto d, std::int64_t i) { return apply(d, hn::LoadU(d, x + i), k); });
+    ForRow(y, n,
+           [x, k](auto d, std::int64_t i) { return apply(hn::LoadU(d, x + i), broadcast(d, k)); });
   }
 }
 
@@ -211,7 +192,8 @@ void RowInputGradient(const T* x, const T* dy, T* dx, std::int64_t n, T center, 
     const Affine<T> forward = *relu_of;
     ForRow(dx, n, [x, dy, gradient, forward](auto d, std::int64_t i) {
       const auto value = hn::LoadU(d, x + i);
-      return gradient(d, value, through_relu(d, value, hn::LoadU(d, dy + i), forward));
+      return gradient(d, value,
+                      through_relu(d, value, hn::LoadU(d, dy + i), broadcast(d, forward)));
     });
   }
 }

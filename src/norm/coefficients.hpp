@@ -6,6 +6,13 @@
 
 namespace evenrow::norm {
 
+/// 1 / sqrt(variance + eps). A row without any variance and eps = 0 has xhat = 0, so 0 here: then y
+/// is beta and dx is 0, as with every other eps.
+inline double inverse_deviation(double variance, double eps) noexcept {
+  const double square = variance + eps;
+  return square == 0.0 ? 0.0 : 1.0 / std::sqrt(square);
+}
+
 /// y = (x - center) * scale + shift.
 template <class T>
 struct ForwardCoefficients {
@@ -17,7 +24,7 @@ struct ForwardCoefficients {
 template <class T>
 ForwardCoefficients<T> train_coefficients(double mean, double biased_variance, double eps,
                                           double gamma, double beta) noexcept {
-  const double scale = gamma / std::sqrt(biased_variance + eps);
+  const double scale = gamma * inverse_deviation(biased_variance, eps);
   const T center = static_cast<T>(mean);
   return {center, static_cast<T>(scale),
           static_cast<T>(beta - (mean - static_cast<double>(center)) * scale)};
@@ -33,7 +40,7 @@ ForwardCoefficients<T> infer_coefficients(double mean, double variance, double e
   if (!(std::abs(mean) <= 8.0 * deviation)) {
     return train_coefficients<T>(mean, variance, eps, gamma, beta);
   }
-  const double scale = gamma / deviation;
+  const double scale = gamma * inverse_deviation(variance, eps);
   return {T{0}, static_cast<T>(scale), static_cast<T>(beta - mean * scale)};
 }
 
@@ -47,7 +54,7 @@ template <class T>
 BackwardCoefficients<T> backward_coefficients(double mean, double biased_variance, double eps,
                                               double gamma, double dgamma, double dbeta,
                                               double n) noexcept {
-  const double rstd = 1.0 / std::sqrt(biased_variance + eps);
+  const double rstd = inverse_deviation(biased_variance, eps);
   const T center = static_cast<T>(mean);
   const double a = gamma * rstd;
   const double b = -a * rstd * dgamma / n;

@@ -1,0 +1,47 @@
+// Batch normalization as its formulas say it, in long double, value by value: the oracle of the
+// tests. Nothing here is fast, and it allocates what it returns.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "evenrow/batch_norm.hpp"
+
+namespace evenrow::kernels::reference {
+
+using Values = std::vector<long double>;
+
+/// A tensor `[outer, channels, inner]` and which of its columns count (one entry a column).
+struct Tensor {
+  NormShape shape;
+  Values values;
+  std::vector<bool> valid;
+};
+
+/// Mean and biased variance of every channel, over the valid columns; 0 where there are none.
+struct Statistics {
+  Values mean;
+  Values variance;
+};
+Statistics statistics(const Tensor& x);
+
+/// gamma, beta: one a channel.
+struct Parameters {
+  Values gamma;
+  Values beta;
+  long double eps = 0;
+  bool relu = false;
+};
+
+/// y = act(gamma * (x - mean) / sqrt(variance + eps) + beta); 0 in columns that are not valid.
+Values normalize(const Tensor& x, const Statistics& with, const Parameters& parameters);
+
+/// Gradients for dL/dy = dy, the statistics being those of x itself.
+struct Gradients {
+  Values dx;
+  Values dgamma;
+  Values dbeta;
+};
+Gradients backward(const Tensor& x, const Values& dy, const Parameters& parameters);
+
+}  // namespace evenrow::kernels::reference

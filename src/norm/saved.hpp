@@ -1,0 +1,34 @@
+// What a training forward pass keeps.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "evenrow/batch_norm.hpp"
+
+namespace evenrow {
+
+struct BatchNormSaved::State {
+  NormShape shape;
+  std::int64_t count = 0;
+  double eps = 0;
+  bool relu = false;
+  bool is_double = false;               // element type of the forward pass
+  std::uint64_t valid_fingerprint = 0;  // of the columns that counted
+  std::vector<double> mean, biased_variance;
+
+  static BatchNormSaved wrap(std::unique_ptr<State> state) noexcept {
+    return BatchNormSaved(std::move(state));
+  }
+  /// Null when moved from.
+  static const State* of(const BatchNormSaved& saved) noexcept { return saved.state_.get(); }
+  /// The state to write to, made anew when moved from.
+  static State& reuse(BatchNormSaved& saved) {
+    if (!saved.state_) saved.state_ = std::make_unique<State>();
+    return *saved.state_;
+  }
+};
+
+}  // namespace evenrow
