@@ -37,6 +37,7 @@ function(evenrow_room NAME)
   endif()
   target_include_directories(evenrow_${NAME} ${scope} ${PROJECT_SOURCE_DIR}/include
                              ${PROJECT_SOURCE_DIR}/src)
+  set_property(GLOBAL APPEND PROPERTY EVENROW_EXTERNAL ${ROOM_EXTERNAL})
   list(TRANSFORM ROOM_ROOMS PREPEND evenrow_)
   target_link_libraries(evenrow_${NAME} ${scope} ${ROOM_ROOMS} ${ROOM_EXTERNAL})
 endfunction()
@@ -54,10 +55,12 @@ function(evenrow_library)
   target_compile_features(evenrow PUBLIC cxx_std_20)
   target_include_directories(evenrow PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                              $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-  target_link_libraries(evenrow PRIVATE $<BUILD_INTERFACE:evenrow_flags> $<BUILD_INTERFACE:fmt::fmt>
-                        $<BUILD_INTERFACE:OpenMP::OpenMP_CXX> $<BUILD_INTERFACE:hwy::hwy>
-                        $<BUILD_INTERFACE:DNNL::dnnl> $<BUILD_INTERFACE:ZLIB::ZLIB>
-                        $<BUILD_INTERFACE:libzip::zip>)
+  get_property(external GLOBAL PROPERTY EVENROW_EXTERNAL)
+  list(REMOVE_DUPLICATES external)
+  foreach(library evenrow_flags ${external})
+    # What it is built from is no concern of those who link it.
+    target_link_libraries(evenrow PRIVATE $<BUILD_INTERFACE:${library}>)
+  endforeach()
   set(symbols ${PROJECT_SOURCE_DIR}/cmake/evenrow.map)
   target_link_options(evenrow PRIVATE LINKER:--version-script=${symbols})
   if(NOT EVENROW_SANITIZE)

@@ -20,6 +20,7 @@ libtomlplusplus-dev  TOML configuration files
 nlohmann-json3-dev   JSON
 libfast-float-dev    numbers from text
 zlib1g-dev           gzip
+libzip-dev           zip: npz files
 dataset-fashion-mnist the images of the demo
 "
 TEST_PACKAGES="
