@@ -152,8 +152,8 @@ void ColumnInputGradient(const T* x, const T* dy, T* dx, std::int64_t columns, s
                          const ChannelAffine<T>* relu_of) {
   const auto gradient = [&k](auto d, std::int64_t c, auto value, auto g) {
     const auto centered = hn::Sub(value, hn::LoadU(d, k.center + c));
-    return hn::MulAdd(hn::LoadU(d, k.a + c), g,
-                      hn::MulAdd(hn::LoadU(d, k.b + c), centered, hn::LoadU(d, k.c + c)));
+    const auto rest = hn::MulAdd(hn::LoadU(d, k.b + c), centered, hn::LoadU(d, k.c + c));
+    return hn::Mul(hn::LoadU(d, k.a + c), hn::Add(g, rest));
   };
   for (std::int64_t j = 0; j < columns; ++j, x += stride, dy += stride, dx += stride) {
     if (relu_of == nullptr) {

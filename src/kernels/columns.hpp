@@ -43,7 +43,7 @@ void column_gradient_sums(const T* x, const T* dy, std::int64_t columns, std::in
                           std::int64_t channels, const double* mean, double* sum_dy,
                           double* sum_dy_centered, const ChannelAffine<T>* relu_of) noexcept;
 
-/// One value of each field a channel: dx = a * dy + b * (x - center) + c.
+/// One value of each field a channel: dx = a * (dy + b * (x - center) + c).
 template <class T>
 struct ChannelGradient {
   const T* center;

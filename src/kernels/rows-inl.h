@@ -182,7 +182,8 @@ void RowInputGradient(const T* x, const T* dy, T* dx, std::int64_t n, T center, 
                       const Affine<T>* relu_of) {
   const auto gradient = [center, a, b, c](auto d, auto value, auto g) {
     const auto centered = hn::Sub(value, hn::Set(d, center));
-    return hn::MulAdd(hn::Set(d, a), g, hn::MulAdd(hn::Set(d, b), centered, hn::Set(d, c)));
+    const auto mean_free = hn::Add(g, hn::MulAdd(hn::Set(d, b), centered, hn::Set(d, c)));
+    return hn::Mul(hn::Set(d, a), mean_free);
   };
   if (relu_of == nullptr) {
     ForRow(dx, n, [x, dy, gradient](auto d, std::int64_t i) {

@@ -60,7 +60,8 @@ template <class T>
 GradientSums row_gradient_sums(const T* x, const T* dy, std::int64_t n, double mean, double rstd,
                                const Affine<T>* relu_of = nullptr) noexcept;
 
-/// dx[i] = a * dy[i] + b * (x[i] - center) + c; dx may be dy or x; relu_of as above.
+/// dx[i] = a * (dy[i] + b * (x[i] - center) + c); dx may be dy or x; relu_of as above. (Multiplied
+/// out, the factor of x would be gamma rstd^2 dgamma / n, too small for float where rows are wide.)
 template <class T>
 void row_input_gradient(const T* x, const T* dy, T* dx, std::int64_t n, T center, T a, T b, T c,
                         const Affine<T>* relu_of = nullptr) noexcept;

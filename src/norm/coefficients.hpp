@@ -44,7 +44,7 @@ ForwardCoefficients<T> infer_coefficients(double mean, double variance, double e
   return {T{0}, static_cast<T>(scale), static_cast<T>(beta - mean * scale)};
 }
 
-/// dx = a * dy + b * (x - center) + c, from dbeta = sum(dy), dgamma = sum(dy * xhat) over n
+/// dx = a * (dy + b * (x - center) + c), from dbeta = sum(dy), dgamma = sum(dy * xhat) over n
 /// columns.
 template <class T>
 struct BackwardCoefficients {
@@ -56,10 +56,9 @@ BackwardCoefficients<T> backward_coefficients(double mean, double biased_varianc
                                               double n) noexcept {
   const double rstd = inverse_deviation(biased_variance, eps);
   const T center = static_cast<T>(mean);
-  const double a = gamma * rstd;
-  const double b = -a * rstd * dgamma / n;
-  const double c = -a * dbeta / n - b * (mean - static_cast<double>(center));
-  return {center, static_cast<T>(a), static_cast<T>(b), static_cast<T>(c)};
+  const double b = -rstd * dgamma / n;
+  const double c = -dbeta / n - b * (mean - static_cast<double>(center));
+  return {center, static_cast<T>(gamma * rstd), static_cast<T>(b), static_cast<T>(c)};
 }
 
 }  // namespace evenrow::norm

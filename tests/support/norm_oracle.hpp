@@ -151,17 +151,18 @@ Real input_gradient_error(const MomentBounds& row, const GradientBounds& sums, R
   const Real rstd = square > 0 ? 1 / std::sqrt(square) : 0;
   const Real a = gamma * rstd;
   const Real xhat = (x - row.mean) * rstd;
-  const Real b = -a * rstd * sums.dgamma / row.n;
+  const Real b = -rstd * sums.dgamma / row.n;
   const Real center = static_cast<T>(row.mean);
   const Real neighbour = 2 * kUnit<T> * std::abs(row.mean);  // see output_error
-  const Real c = -a * sums.dbeta / row.n - b * (row.mean - center);
-  const Real first = std::abs(a * dy), second = std::abs(b) * (std::abs(x - center) + neighbour),
+  const Real c = -sums.dbeta / row.n - b * (row.mean - center);
+  const Real first = std::abs(dy), second = std::abs(b) * (std::abs(x - center) + neighbour),
              third = std::abs(c) + std::abs(b) * neighbour;
   const Real relative = row.variance_error(eps) + 8 * kDoubleUnit;
-  return Real{1.01} * kUnit<T> * (4 * first + 5 * second + 4 * third) +
-         relative * (first + 2 * second + 2 * third) +
-         std::abs(a) / row.n * (sums.dbeta_error + std::abs(xhat) * sums.dgamma_error) +
-         std::abs(b) * row.mean_error + 8 * std::numeric_limits<T>::denorm_min();
+  return std::abs(a) * (Real{1.01} * kUnit<T> * (3 * first + 7 * second + 5 * third) +
+                        relative * (first + 2 * second + 2 * third) +
+                        (sums.dbeta_error + std::abs(xhat) * sums.dgamma_error) / row.n +
+                        std::abs(b) * row.mean_error) +
+         8 * std::numeric_limits<T>::denorm_min() * (1 + std::abs(a));
 }
 
 }  // namespace evenrow::oracle

@@ -1,0 +1,104 @@
+// The operator against the reference, over layouts, sizes, offsets, padding and both element types.
+#include <gtest/gtest.h>
+
+#include "norm_cases.hpp"
+
+namespace evenrow {
+namespace {
+
+// Small and odd shapes; rows around one leaf (1024, or 512 columns), chunks of leaves (65536), many
+// short segments; 65 channels; 1x1 images; one channel; more channels than a block (256).
+const std::vector<NormShape>& shapes() {
+  static const std::vector<NormShape> all = {
+      {1, 1, 2},    {1, 3, 2},    {2, 1, 1},    {2, 3, 1},     {2, 3, 5},     {7, 2, 3},
+      {1, 5, 127},  {1, 4, 1023}, {1, 3, 1024}, {1, 3, 1025},  {1, 2, 2049},  {3, 2, 1000},
+      {32, 5, 49},  {50, 3, 7},   {100, 2, 21}, {1, 1, 70000}, {2, 2, 40000}, {9, 1, 333},
+      {128, 10, 1}, {127, 16, 1}, {511, 3, 1},  {512, 7, 1},   {513, 9, 1},   {1500, 33, 1},
+      {40, 65, 1},  {16, 300, 1}, {1025, 1, 1}, {64, 65, 4},   {8, 4, 1},     {700, 2, 2},
+  };
+  return all;
+}
+
+template <class T>
+class Reference : public ::testing::Test {};
+using Elements = ::testing::Types<float, double>;
+TYPED_TEST_SUITE(Reference, Elements);
+
+TYPED_TEST(Reference, EveryLayout) {
+  for (const NormShape& shape : shapes()) {
+    for (const Activation activation : {Activation::none, Activation::relu}) {
+      NormCase<TypeParam> k(shape, 3, 2.5);
+      k.options.activation = activation;
+      expect_matches_reference(k, run(k));
+    }
+  }
+}
+
+TYPED_TEST(Reference, EveryLayoutWithAMaskAndNaNInThePadding) {
+  for (const NormShape& shape : shapes()) {
+    for (const double part : {0.1, 0.6, 0.95}) {
+      NormCase<TypeParam> k(shape, 4, -1);
+      k.options.activation = part < 0.5 ? Activation::relu : Activation::none;
+      k.mask = random_mask(shape.columns(), 5, part);
+      k.poison_padding();
+      expect_matches_reference(k, run(k));
+    }
+  }
+}
+
+TYPED_TEST(Reference, SequencesWithLengths) {
+  const std::vector<std::int64_t> lengths = {20, 0, 13, 1, 7, 20, 19};  // of 20 steps
+  for (const NormShape& shape : {NormShape{7, 5, 20}, NormShape::channels_last(7, 20, 5),
+                                 NormShape::feature_major(5, 140)}) {
+    NormCase<TypeParam> k(shape, 6, 10);
+    k.lengths = lengths;
+    k.poison_padding();
+    expect_matches_reference(k, run(k));
+  }
+}
+
+TYPED_TEST(Reference, OffsetsUpTo1e30) {
+  for (double offset = 1; offset < 2e30; offset *= 10) {
+    for (const NormShape& shape :
+         {NormShape{1, 2, 1500}, NormShape{1100, 3, 1}, NormShape{40, 2, 31}}) {
+      NormCase<TypeParam> k(shape, 7, offset);
+      const auto results = run(k);
+      expect_matches_reference(k, results);
+      for (const double variance : results.variance) EXPECT_GE(variance, 0.0) << offset;
+      for (const TypeParam y : results.y) ASSERT_TRUE(std::isfinite(y)) << offset;
+    }
+  }
+}
+
+TYPED_TEST(Reference, HugeAndTinySpreads) {
+  // Up to squares that do not fit in float, down to variances far below eps.
+  for (const double spread : {1e-30, 1e-10, 1e-3, 1e5, 1e18, 1e20, 1e30}) {
+    for (const NormShape& shape : {NormShape{1, 2, 1100}, NormShape{600, 3, 1}}) {
+      NormCase<TypeParam> k(shape, 8, spread, spread);
+      expect_matches_reference(k, run(k));
+    }
+  }
+}
+
+TYPED_TEST(Reference, OtherEps) {
+  for (const double eps : {0.0, 1e-12, 1e-3, 1.0, 1e6}) {
+    NormCase<TypeParam> k({3, 4, 50}, 9, 1);
+    k.options.eps = eps;
+    expect_matches_reference(k, run(k));
+  }
+}
+
+TYPED_TEST(Reference, WithoutGammaAndBeta) {
+  NormCase<TypeParam> k({5, 3, 11}, 10, 1);
+  std::vector<TypeParam> y(k.x.size()), dx(k.x.size());
+  const auto saved = batch_norm_train<TypeParam>({.x = k.x, .y = y, .shape = k.shape});
+  batch_norm_backward<TypeParam>({.x = k.x, .dy = k.dy, .dx = dx}, saved);
+  k.gamma.assign(3, 1);
+  k.beta.assign(3, 0);
+  const auto with_both = run(k);
+  EXPECT_EQ(y, with_both.y);
+  EXPECT_EQ(dx, with_both.dx);
+}
+
+}  // namespace
+}  // namespace evenrow
