@@ -111,18 +111,33 @@ struct NormResults {
   friend bool operator==(const NormResults&, const NormResults&) = default;
 };
 
-/// Train forward and backward of the case; in place: y over a copy of x, dx over a copy of dy.
+struct RunOptions {
+  int threads = 1;
+  bool in_place = false;       // y over a copy of x, dx over a copy of dy
+  std::size_t misaligned = 0;  // every tensor starts so many values into its allocation
+};
+
+/// Train forward and backward of the case.
 template <class T>
-NormResults<T> run(const NormCase<T>& k, int threads = 1, bool in_place = false) {
+NormResults<T> run(const NormCase<T>& k, const RunOptions& how = {}) {
+  const std::size_t size = k.x.size(), first = how.misaligned;
+  const auto copy = [&](const std::vector<T>& values) {
+    std::vector<T> shifted(first + size);
+    std::copy(values.begin(), values.end(), shifted.begin() + static_cast<std::ptrdiff_t>(first));
+    return shifted;
+  };
+  const std::vector<T> x_store = copy(k.x), dy_store = copy(k.dy);
+  std::vector<T> y_store = how.in_place ? x_store : std::vector<T>(first + size, T{77});
+  std::vector<T> dx_store = how.in_place ? dy_store : std::vector<T>(first + size, T{77});
+  const auto part = [&](auto& store) { return std::span(store).subspan(first); };
+
   NormResults<T> results;
   NormOptions options = k.options;
-  options.threads = threads;
-  results.y = in_place ? k.x : std::vector<T>(k.x.size());
-  const std::span<const T> x = in_place ? std::span<const T>(results.y) : std::span<const T>(k.x);
-  const auto saved = batch_norm_train<T>({.x = x,
+  options.threads = how.threads;
+  const auto saved = batch_norm_train<T>({.x = how.in_place ? part(y_store) : part(x_store),
                                           .gamma = k.gamma,
                                           .beta = k.beta,
-                                          .y = results.y,
+                                          .y = part(y_store),
                                           .shape = k.shape,
                                           .valid = k.valid()},
                                          options);
@@ -130,18 +145,17 @@ NormResults<T> run(const NormCase<T>& k, int threads = 1, bool in_place = false)
   results.variance.assign(saved.biased_variance().begin(), saved.biased_variance().end());
   results.dgamma.resize(k.gamma.size());
   results.dbeta.resize(k.gamma.size());
-  results.dx = in_place ? k.dy : std::vector<T>(k.x.size());
-  const std::span<const T> dy =
-      in_place ? std::span<const T>(results.dx) : std::span<const T>(k.dy);
-  batch_norm_backward<T>({.x = k.x,
-                          .dy = dy,
+  batch_norm_backward<T>({.x = part(x_store),
+                          .dy = how.in_place ? part(dx_store) : part(dy_store),
                           .gamma = k.gamma,
                           .beta = k.beta,
-                          .dx = results.dx,
+                          .dx = part(dx_store),
                           .dgamma = results.dgamma,
                           .dbeta = results.dbeta,
                           .valid = k.valid()},
-                         saved, threads);
+                         saved, how.threads);
+  results.y.assign(part(y_store).begin(), part(y_store).end());
+  results.dx.assign(part(dx_store).begin(), part(dx_store).end());
   return results;
 }
 

@@ -1,0 +1,94 @@
+// What must not change a single bit: threads, being in place, alignment, padding, layout.
+#include <gtest/gtest.h>
+
+#include "norm_cases.hpp"
+
+namespace evenrow {
+namespace {
+
+template <class T>
+class SameBits : public ::testing::Test {};
+using Elements = ::testing::Types<float, double>;
+TYPED_TEST_SUITE(SameBits, Elements);
+
+// Large enough for several tasks of every kind: chunks of a row, blocks of channels, leaves.
+const std::vector<NormShape>& shapes() {
+  static const std::vector<NormShape> all = {
+      {1, 1, 140000}, {1, 2, 66001}, {1, 200, 150}, {20, 17, 130}, {300, 5, 49},
+      {2, 2, 40000},  {3000, 9, 1},  {600, 300, 1}, {2, 9000, 1},  {10, 4, 1},
+  };
+  return all;
+}
+
+TYPED_TEST(SameBits, AnyNumberOfThreadsInPlaceOrNotAlignedOrNot) {
+  for (const NormShape& shape : shapes()) {
+    for (const bool masked : {false, true}) {
+      NormCase<TypeParam> k(shape, 21, 4);
+      k.options.activation = masked ? Activation::relu : Activation::none;
+      if (masked) k.mask = random_mask(shape.columns(), 22);
+      const auto one = run(k);
+      for (const int threads : {2, 3, 8}) EXPECT_TRUE(run(k, {.threads = threads}) == one);
+      EXPECT_TRUE(run(k, {.threads = 3, .in_place = true}) == one);
+      EXPECT_TRUE(run(k, {.threads = 2, .misaligned = 1}) == one);
+      EXPECT_TRUE(run(k, {.threads = 0}) == one);
+    }
+  }
+}
+
+TYPED_TEST(SameBits, PaddingIsAsIfItWereNotThere) {
+  for (const NormShape& shape : shapes()) {
+    for (const double part : {0.02, 0.5, 0.99}) {
+      NormCase<TypeParam> k(shape, 23, 4);
+      k.mask = random_mask(shape.columns(), 24, part);
+      k.poison_padding();
+      const auto compact = compacted(k);
+      EXPECT_TRUE(compacted(k, compact, run(k)) == run(compact)) << shape.outer << ' ' << part;
+    }
+  }
+}
+
+TYPED_TEST(SameBits, LengthsAreAMask) {
+  for (const NormShape& shape :
+       {NormShape{6, 3, 40}, NormShape::channels_last(6, 40, 3), NormShape::feature_major(3, 240),
+        NormShape{3, 3, 80}, NormShape{1, 1, 240}}) {
+    NormCase<TypeParam> with_lengths(shape, 25, 4), with_mask(shape, 25, 4);
+    with_lengths.lengths = {40, 3, 0, 39, 40, 1};
+    for (std::int64_t j = 0; j < shape.columns(); ++j) {
+      with_mask.mask.push_back(with_lengths.counts(j) ? 1 : 0);
+    }
+    EXPECT_TRUE(run(with_lengths) == run(with_mask));
+    const auto compact = compacted(with_lengths);
+    EXPECT_TRUE(compacted(with_lengths, compact, run(with_lengths)) == run(compact));
+  }
+}
+
+// Short segments are copied together into leaves: the same leaves as those of one long row.
+TYPED_TEST(SameBits, ChannelsFirstIsFeatureMajor) {
+  for (const NormShape& shape : {NormShape{300, 5, 49}, NormShape{64, 3, 1024}, NormShape{40, 2, 2},
+                                 NormShape{2, 2, 40000}}) {
+    const NormCase<TypeParam> k(shape, 26, 4);
+    const auto compact = compacted(k);
+    EXPECT_EQ(compact.shape.outer, 1);
+    EXPECT_TRUE(compacted(k, compact, run(k)) == run(compact)) << shape.outer;
+  }
+}
+
+TYPED_TEST(SameBits, RowsDoNotDependOnTheirNeighbours) {
+  const NormCase<TypeParam> k({1, 7, 3000}, 27, 4), wide({2000, 67, 1}, 27, 4);
+  for (const NormCase<TypeParam>* const all : {&k, &wide}) {
+    const auto together = run(*all);
+    for (const std::int64_t c : {std::int64_t{0}, all->shape.channels - 1}) {
+      // Two equal channels beside each other: alone, a channel is a contiguous row in any layout.
+      NormCase<TypeParam> pair({all->shape.outer, 2, all->shape.inner});
+      for (std::int64_t j = 0; j < all->shape.columns(); ++j) {
+        pair.x[pair.at(j, 0)] = pair.x[pair.at(j, 1)] = all->x[all->at(j, c)];
+      }
+      const auto alone = run(pair);
+      EXPECT_EQ(alone.mean[0], together.mean[static_cast<std::size_t>(c)]);
+      EXPECT_EQ(alone.variance[1], together.variance[static_cast<std::size_t>(c)]);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace evenrow
