@@ -27,11 +27,16 @@ std::string blocks_text(const TrainOptions& options) {
   return text;
 }
 
-std::string list_text(const std::vector<std::string>& names, std::size_t width) {
+std::string list_text(const std::vector<std::string>& names, std::int64_t width) {
   std::string text;
-  for (const std::string& name : names) {
-    const std::string next = (text.empty() ? "" : ", ") + report::shortened(name, 24);
-    if (!text.empty() && text.size() + next.size() > width) return text + ", ...";
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    std::string next = i == 0 ? "" : ", ";
+    next += report::shortened(names[i], 24);
+    const std::int64_t room = width - (i + 1 < names.size() ? 5 : 0);  // for ", ..."
+    if (i > 0 && report::display_width(text) + report::display_width(next) > room) {
+      text += ", ...";
+      break;
+    }
     text += next;
   }
   return text;

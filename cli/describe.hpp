@@ -18,8 +18,8 @@ std::string network_text(const NetworkSpec& network);
 /// What the hidden blocks are made of: "batch norm before relu, dropout 0.1".
 std::string blocks_text(const TrainOptions& options);
 
-/// "a, b, c", cut with "..." so that it takes about `width` columns.
-std::string list_text(const std::vector<std::string>& names, std::size_t width);
+/// "a, b, c", ended by "..." after as many as fit `width` columns, at least one.
+std::string list_text(const std::vector<std::string>& names, std::int64_t width);
 
 /// A table of evaluations, a line each: rows, loss, accuracy or RMSE, MAE and R2. Empty ones are
 /// left out.

@@ -32,9 +32,13 @@ class HelpShape : public CLI::Formatter {
   explicit HelpShape(std::string usage) : usage_(std::move(usage)) {}
 
   std::string make_help(const CLI::App* app, std::string, CLI::AppFormatMode mode) const override {
-    return make_usage(app, {}) + "\n" + report::wrapped(app->get_description(), kHelpWidth) + "\n" +
-           make_positionals(app) + make_groups(app, mode) + make_subcommands(app, mode) +
-           make_footer(app);
+    std::string text = make_usage(app, {}) + "\n" +
+                       report::wrapped(app->get_description(), kHelpWidth) + "\n" +
+                       make_positionals(app) + make_groups(app, mode) +
+                       make_subcommands(app, mode) + make_footer(app);
+    // CLI11 leaves an empty line after some groups; one before each is enough.
+    for (std::size_t at; (at = text.find("\n\n\n")) != std::string::npos;) text.erase(at, 1);
+    return text;
   }
 
   std::string make_usage(const CLI::App*, std::string) const override {
@@ -120,7 +124,7 @@ void add_threads_option(CLI::App& verb, int& threads) {
   verb.add_option("--threads", threads,
                   "Threads; 0: all that the process may use. Never changes a bit of the result.")
       ->type_name("N")
-      ->check(CLI::Range(0, 1024));
+      ->check(CLI::Range(0, 1024).description(""));
 }
 
 std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {

@@ -179,7 +179,9 @@ std::string images_text(const Dataset& data) {
                                        data.image_height, data.image_width)});
   table.add_row({"pixels", fmt::format("{}, mean {}, std {}", report::range(all.low, all.high),
                                        report::number(mean), report::number(std::sqrt(variance)))});
-  table.add_row({"constant", fmt::format("{} pixels have one value in all images", constant)});
+  if (constant > 0) {
+    table.add_row({"constant", fmt::format("{} pixels have one value in all images", constant)});
+  }
   std::string text = table.text();
   if (data.target && !data.target->spellings.empty()) {
     report::Table classes(

@@ -80,7 +80,7 @@ std::string inputs_text(const Model& model) {
   text += " columns: ";
   std::vector<std::string> names;
   for (const Column& column : columns) names.push_back(column.name);
-  return text + list_text(names, 66 - std::min<std::size_t>(text.size(), 50));
+  return text + list_text(names, 68 - static_cast<std::int64_t>(text.size()));
 }
 
 }  // namespace

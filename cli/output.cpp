@@ -15,7 +15,7 @@ namespace {
 
 void write_message(std::string_view kind, report::Style style, std::string_view message) {
   const report::Terminal terminal = report::terminal(STDERR_FILENO);
-  std::string text = report::styled("evenrow: " + std::string(kind), style, terminal.colour) + " ";
+  std::string text = report::styled(kind, style, terminal.colour) + " ";
   // A message may quote a file: its line breaks stay, other control characters do not.
   for (std::size_t at = 0; at <= message.size();) {
     const std::size_t end = std::min(message.find('\n', at), message.size());
@@ -34,12 +34,16 @@ void write_result(std::string_view text) {
   core::fail(ErrorKind::io, "standard output cannot be written: {}", std::strerror(errno));
 }
 
+void write_note(std::string_view message) {
+  write_message("evenrow:", report::Style::bold, message);
+}
+
 void write_error(std::string_view message) {
-  write_message("error:", report::Style::red, message);
+  write_message("evenrow: error:", report::Style::red, message);
 }
 
 void write_warning(std::string_view message) {
-  write_message("warning:", report::Style::yellow, message);
+  write_message("evenrow: warning:", report::Style::yellow, message);
 }
 
 }  // namespace evenrow::cli

@@ -11,7 +11,8 @@ struct ReaderGone {};
 /// Writes results to standard output. Errors (io): anything but a reader that has gone away.
 void write_result(std::string_view text);
 
-/// "evenrow: error: MESSAGE" and "evenrow: warning: MESSAGE" on standard error.
+/// "evenrow: MESSAGE", "evenrow: error: MESSAGE" and "evenrow: warning: MESSAGE" on standard error.
+void write_note(std::string_view message);
 void write_error(std::string_view message);
 void write_warning(std::string_view message);
 

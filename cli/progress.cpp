@@ -132,6 +132,10 @@ void TrainProgress::on_warning(const std::string& message) {
   write_warning(message);
 }
 
+void TrainProgress::finish() {
+  status_.print("\n");
+}
+
 bool TrainProgress::stop_requested() {
   if (!stop_signal_seen()) return false;
   status_.clear();

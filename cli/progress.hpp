@@ -24,6 +24,9 @@ class TrainProgress : public TrainObserver {
   void on_warning(const std::string& message) override;
   bool stop_requested() override;
 
+  /// An empty line between the epochs and the result.
+  void finish();
+
  private:
   using Clock = std::chrono::steady_clock;
 

@@ -49,17 +49,18 @@ std::int64_t best_epoch(const TrainResult& result) {
   return epoch;
 }
 
-Exit finish(const TrainResult& result, const TrainOptions& options, const fs::path& folder) {
+Exit finish(const TrainResult& result, const TrainOptions& options, const fs::path& folder,
+            TrainProgress& progress) {
   if (result.stopped) {
-    write_error(
+    write_note(
         fmt::format("stopped; this goes on from here: evenrow train --resume {}", folder.string()));
     return Exit::interrupted;
   }
+  progress.finish();
   const auto epochs = static_cast<std::int64_t>(result.epochs.size());
-  std::string text = "\n" + evaluation_table({{"training", &result.training},
-                                              {"validation", &result.validation},
-                                              {"test", &result.test}},
-                                             result.model.task);
+  std::string text = evaluation_table(
+      {{"training", &result.training}, {"validation", &result.validation}, {"test", &result.test}},
+      result.model.task);
   text += fmt::format("\n{} epochs in {}", epochs, report::duration(result.seconds));
   if (options.early_stop > 0) {
     text += fmt::format("{}; the model is that of epoch {}",
@@ -96,7 +97,7 @@ Exit resume(const TrainArguments& arguments) {
   TrainOptions options = read_options(folder / "config.toml");
   arguments.given.apply_to(options);
   TrainProgress progress(options, folder);
-  return finish(resume_run(folder, &progress, options.threads), options, folder);
+  return finish(resume_run(folder, &progress, options.threads), options, folder, progress);
 }
 
 Exit train_new(const TrainArguments& arguments) {
@@ -116,7 +117,7 @@ Exit train_new(const TrainArguments& arguments) {
   check(options);
   const fs::path folder = arguments.out;
   TrainProgress progress(options, folder);
-  return finish(train_run(options, folder, &progress), options, folder);
+  return finish(train_run(options, folder, &progress), options, folder, progress);
 }
 
 }  // namespace

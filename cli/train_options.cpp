@@ -131,9 +131,7 @@ std::string long_option(std::string_view key) {
 // Help as a sentence.
 std::string sentence(std::string_view help, const std::string& default_text) {
   std::string text(help);
-  if (text[0] >= 'a' && text[0] <= 'z' && text.find(':') > text.find(' ')) {
-    text[0] = static_cast<char>(text[0] - 'a' + 'A');
-  }
+  if (text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
   return default_text.empty() ? text : fmt::format("{} (default: {})", text, default_text);
 }
 
