@@ -4,6 +4,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "child.hpp"
 #include "io/model_file.hpp"
 #include "models.hpp"
 #include "support.hpp"
@@ -87,6 +88,59 @@ TEST(PythonSafetensors, WritesModelsThatWeRead) {
   ASSERT_NO_FATAL_FAILURE(run_python("safetensors_peer.py", {"rewrite", (folder / "ours").string(),
                                                              (folder / "theirs").string()}));
   expect_same(load_model(folder / "theirs"), model);
+}
+
+// A model whose arithmetic is exact, in float and in double: small whole numbers, and powers of two
+// for the standard deviations.
+Model exact_model() {
+  Model model = classification_model();
+  model.inputs = InputNormalization::from_parts(model.inputs.columns(), {1, 0, 0, 0, 0, -2},
+                                                {4, 1, 1, 0, 1, 0.25});
+  NetworkSpec spec = model.network.spec();
+  for (DenseSpec& block : spec.blocks) {
+    block.eps = 0.5;
+    if (block.activation == Activation::leaky_relu) block.activation = Activation::relu;
+  }
+  model.network = Network<float>(spec, 1);
+  int step = 0;
+  for (float& w : model.network.parameters()) w = static_cast<float>((step += 3) % 5 - 2);
+  for (std::size_t b : {0u, 1u}) {
+    RunningStatistics& running = model.network.running(b);
+    for (double& mean : running.mean) mean = (step += 3) % 5 - 2;
+    for (double& variance : running.variance) variance = (step += 3) % 2 == 0 ? 0.5 : 3.5;
+  }
+  return model;
+}
+
+// The text of docs/model-file.md, run as it stands there.
+TEST(PythonSafetensors, TheDocumentedReaderComputesOurPredictions) {
+  const TemporaryFolder folder;
+  const Model model = exact_model();
+  save_model(model, folder / "model.safetensors");
+  const std::string page = read_text(EVENROW_TEST_PYTHON "/../../docs/model-file.md");
+  const std::string opening = "```python\n";
+  const std::size_t begin = page.find(opening) + opening.size();
+  ASSERT_GE(begin, opening.size()) << "docs/model-file.md has no Python text";
+  // some_rows() as network inputs: width, one-hot colour with "unknown" last, height.
+  const std::string rows = "[[1.5,1,0,0,0,-2],[0,0,0,0,1,3],[NaN,0,0,1,0,NaN],[7,0,0,0,1,0.25]]";
+  write_text(folder / "reader.py",
+             page.substr(begin, page.find("```", begin) - begin) + "\nx = np.array(json.loads('" +
+                 rows +
+                 "'))\n"
+                 "open('z', 'w').write(json.dumps(probabilities(x).ravel().tolist()))\n");
+  const ChildResult result = run_in_child([&] {
+    std::filesystem::current_path(folder.path());
+    run_python((folder / "reader.py").string(), {});
+    return std::string(::testing::Test::HasFailure() ? "failed" : "done");
+  });
+  ASSERT_EQ(result.text, "done");
+  const auto theirs = json::parse(read_text(folder / "z")).get<std::vector<double>>();
+  const std::vector<double> ours = model.predict(some_rows());
+  ASSERT_EQ(ours.size(), theirs.size());
+  for (std::size_t i = 0; i < ours.size(); ++i) {
+    // The outputs are equal; each side's softmax of 3 is within 7 roundings (predict_test.cpp).
+    EXPECT_NEAR(ours[i], theirs[i], 2 * 7 * 0x1.0p-53 * ours[i]) << i;
+  }
 }
 
 TEST(PythonSafetensors, WritesFilesThatWeRead) {
