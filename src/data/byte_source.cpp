@@ -179,8 +179,10 @@ std::unique_ptr<ByteSource> open_file(const std::filesystem::path& path) {
   std::error_code error;
   const std::filesystem::file_status status = std::filesystem::status(path, error);
   if (!std::filesystem::exists(status)) {
-    core::fail(ErrorKind::io, "{}: cannot be opened: {}", path.string(),
-               error ? error.message() : "No such file or directory");
+    core::fail(ErrorKind::io,
+               "{}: cannot be opened: {}; expected a CSV, npy, npz or IDX file, or the word "
+               "fashion-mnist",
+               path.string(), error ? error.message() : "No such file or directory");
   }
   if (std::filesystem::is_directory(status)) {
     core::fail(ErrorKind::io, "{}: is a directory; give a file in it", path.string());

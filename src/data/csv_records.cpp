@@ -148,7 +148,9 @@ RecordSpan split_record(std::string_view text, bool last, char separator,
                     separator, fields);
 }
 
-RecordReader::RecordReader(ByteSource& source) : source_(source), buffer_(kFirstBuffer) {}
+RecordReader::RecordReader(ByteSource& source)
+    : source_(source),
+      buffer_(std::min(kFirstBuffer, static_cast<std::size_t>(source.size_limit()) + 1)) {}
 
 void RecordReader::fill() {
   std::copy(buffer_.begin() + static_cast<std::ptrdiff_t>(begin_),
