@@ -40,7 +40,7 @@ struct MomentBounds {
   /// Relative error of variance + eps.
   Real variance_error(Real eps) const {
     const Real total = variance() + eps;
-    return total > 0 ? (m2_error / n + 3 * kDoubleUnit * total) / total : 0;
+    return n > 0 && total > 0 ? (m2_error / n + 3 * kDoubleUnit * total) / total : 0;
   }
 };
 

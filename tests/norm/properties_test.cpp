@@ -1,0 +1,76 @@
+// Any shape, layout, mask, alignment, thread count: the reference's results, always the same bits.
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include "norm_cases.hpp"
+#include "support/throws_error.hpp"
+
+namespace evenrow {
+namespace {
+
+template <class T>
+NormCase<T> any_case() {
+  const bool large = *rc::gen::weightedElement<bool>({{4, false}, {1, true}});
+  const auto size = [](std::int64_t most) {
+    return *rc::gen::weightedOneOf<std::int64_t>(
+        {{1, rc::gen::just<std::int64_t>(0)},
+         {8, rc::gen::just<std::int64_t>(1)},
+         {24, rc::gen::resize(rc::kNominalSize, rc::gen::inRange<std::int64_t>(1, most))}});
+  };
+  const NormShape shape{size(large ? 60 : 6), size(large ? 70 : 8), size(large ? 120 : 9)};
+  NormCase<T> k(shape, *rc::gen::inRange<std::uint64_t>(0, 1000),
+                *rc::gen::element(0.0, 1.0, -30.0, 1e6, 1e20), *rc::gen::element(1.0, 1e-3, 1e8));
+  k.options.activation = *rc::gen::element(Activation::none, Activation::relu);
+  k.options.eps = *rc::gen::element(1e-5, 1e-3, 1.0);
+  const auto columns = static_cast<std::size_t>(shape.columns());
+  switch (*rc::gen::inRange(0, 3)) {
+    case 1:
+      k.mask = *rc::gen::container<std::vector<std::uint8_t>>(
+          columns, rc::gen::element<std::uint8_t>(0, 1, 255));
+      break;
+    case 2:
+      k.lengths = *rc::gen::container<std::vector<std::int64_t>>(
+          static_cast<std::size_t>(shape.outer),
+          rc::gen::inRange<std::int64_t>(0, shape.inner + 1));
+      break;
+    default:
+      break;
+  }
+  k.poison_padding();
+  return k;
+}
+
+template <class T>
+bool holds_for_any_case() {
+  return rc::check("batch normalization of anything", [] {
+    const NormCase<T> k = any_case<T>();
+    std::int64_t count = 0;
+    for (std::int64_t j = 0; j < k.shape.columns(); ++j) count += k.counts(j) ? 1 : 0;
+    RC_CLASSIFY(count == 0, "no valid column");
+    RC_CLASSIFY(!k.mask.empty(), "mask");
+    RC_CLASSIFY(!k.lengths.empty(), "lengths");
+    if (count == 1 && k.shape.channels > 0) {
+      RC_ASSERT_THROWS_AS(run(k), Error);
+      return;
+    }
+    const auto results = run(k);
+    expect_matches_reference(k, results);
+    RC_ASSERT(!::testing::Test::HasFailure());
+    const RunOptions how{.threads = *rc::gen::element(1, 2, 3, 8),
+                         .in_place = *rc::gen::arbitrary<bool>(),
+                         .misaligned = *rc::gen::inRange<std::size_t>(0, 17)};
+    RC_ASSERT(run(k, how) == results);
+    const auto compact = compacted(k);
+    RC_ASSERT(compacted(k, compact, results) == run(compact));
+  });
+}
+
+TEST(Properties, HoldForFloat) {
+  EXPECT_TRUE(holds_for_any_case<float>());
+}
+TEST(Properties, HoldForDouble) {
+  EXPECT_TRUE(holds_for_any_case<double>());
+}
+
+}  // namespace
+}  // namespace evenrow
