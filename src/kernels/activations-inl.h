@@ -43,18 +43,14 @@ void map(const T* a, const T* b, T* out, std::int64_t n, Function function) {
   for (std::int64_t j = i; j < n; ++j) out[j] = tail_a[j - i];
 }
 
-// Highway's Exp is defined up to 104 (float) and 706 (double); beyond these bounds the results
-// below do not change any more.
-template <class T>
-constexpr T kExpLimit = sizeof(T) == 4 ? T{88} : T{700};
-
+// With e = exp(-|u|) <= 1 nothing overflows, and small results keep all their digits:
+// 1 / (1 + exp(-u)) is 1 / (1 + e) for u >= 0 and e / (1 + e) below.
 template <class D, class V>
 V sigmoid(D d, V u) {
-  const V limit = hn::Set(d, kExpLimit<hn::TFromD<D>>);
   const V one = hn::Set(d, hn::TFromD<D>{1});
-  const V clamped = hn::Min(hn::Max(u, hn::Neg(limit)), limit);
-  const V s = hn::Div(one, hn::Add(one, hn::Exp(d, hn::Neg(clamped))));
-  return hn::IfThenElse(hn::IsNaN(u), u, s);
+  const V e = hn::Exp(d, hn::Neg(hn::Abs(u)));
+  const V numerator = hn::IfThenElse(hn::Lt(u, hn::Zero(d)), e, one);
+  return hn::IfThenElse(hn::IsNaN(u), u, hn::Div(numerator, hn::Add(one, e)));
 }
 
 template <class D, class V>
@@ -67,6 +63,12 @@ V hyperbolic_tangent(D d, V u) {
 template <class T>
 T normal_distribution(T u) {
   return T{0.5} * std::erfc(-u * (std::numbers::sqrt2_v<T> / 2));
+}
+
+// u * factor for a factor that vanishes faster than u grows: 0 where it has, infinite u included.
+template <class T>
+T times_vanishing(T u, T factor) {
+  return factor == 0 ? T{0} : u * factor;
 }
 
 template <class T>
@@ -85,7 +87,9 @@ void Activate(Activation activation, const T* u, T* a, std::int64_t n) {
         return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Mul(x, slope), x);
       });
     case Activation::gelu:
-      for (std::int64_t i = 0; i < n; ++i) a[i] = u[i] * normal_distribution(u[i]);
+      for (std::int64_t i = 0; i < n; ++i) {
+        a[i] = times_vanishing(u[i], normal_distribution(u[i]));
+      }
       return;
     case Activation::tanh:
       return map(u, u, a, n, [d](V x, V) { return hyperbolic_tangent(d, x); });
@@ -115,7 +119,7 @@ void ActivationGradient(Activation activation, const T* u, const T* a, const T* 
       const T density_scale = std::numbers::inv_sqrtpi_v<T> / std::numbers::sqrt2_v<T>;
       for (std::int64_t i = 0; i < n; ++i) {
         const T density = density_scale * std::exp(T{-0.5} * u[i] * u[i]);
-        du[i] = da[i] * (normal_distribution(u[i]) + u[i] * density);
+        du[i] = da[i] * (normal_distribution(u[i]) + times_vanishing(u[i], density));
       }
       return;
     }
