@@ -63,7 +63,7 @@ void SafetensorsFile::add(std::string name, std::span<const T> values,
   add({std::move(name), kDtypeOf<T>, std::move(shape), {bytes.begin(), bytes.end()}});
 }
 
-const TensorEntry* SafetensorsFile::find(std::string_view name) const noexcept {
+const TensorEntry* SafetensorsFile::find(std::string_view name) const {
   const auto at = index_.find(std::string(name));
   return at == index_.end() ? nullptr : &tensors_[at->second];
 }

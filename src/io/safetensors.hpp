@@ -92,7 +92,7 @@ class SafetensorsFile {
   const std::vector<TensorEntry>& tensors() const noexcept { return tensors_; }
 
   /// The tensor of this name, or null; valid until the next add().
-  const TensorEntry* find(std::string_view name) const noexcept;
+  const TensorEntry* find(std::string_view name) const;
 
   /// Whether the tensor of this name is there and has this type and shape. Errors (data): it is
   /// missing, or has another type or shape; says what was expected and what was found.
