@@ -6,6 +6,7 @@
 //                              saved);
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -108,7 +109,11 @@ struct RunningStatistics {
   void update(std::span<const double> batch_mean, std::span<const double> batch_biased_variance);
 };
 
+/// What tensors are made of. Elements are never converted silently.
 template <class T>
+concept NormElement = std::same_as<T, float> || std::same_as<T, double>;
+
+template <NormElement T>
 struct BatchNormTrain {
   std::span<const T> x;        ///< size() values.
   std::span<const T> gamma{};  ///< One a channel, or empty for all 1.
@@ -135,17 +140,16 @@ struct BatchNormTrain {
 /// Thread safety: callable from several threads on different outputs. A calling thread keeps the
 /// scratch memory of its largest call (about 24 bytes per channel and 512 columns, and with a mask
 /// 12 bytes a column); apart from that, allocates only what the returned object holds.
-/// Instantiated for float and double.
-template <class T>
+template <NormElement T>
 BatchNormSaved batch_norm_train(const BatchNormTrain<T>& tensors, const NormOptions& options = {});
 
 /// The same, into an existing `saved` whose storage is used again: no allocation when this thread
 /// has normalized a tensor of this size before. After an error `saved` is as it was.
-template <class T>
+template <NormElement T>
 void batch_norm_train(const BatchNormTrain<T>& tensors, const NormOptions& options,
                       BatchNormSaved& saved);
 
-template <class T>
+template <NormElement T>
 struct BatchNormBackward {
   std::span<const T> x;        ///< The forward pass's input.
   std::span<const T> dy;       ///< Gradient of the loss with respect to y.
@@ -165,11 +169,11 @@ struct BatchNormBackward {
 /// Errors (usage): as above, or a `saved` that does not match these tensors: moved from, of another
 /// element type, size, or set of valid columns. Same bits for any number of threads. No allocation
 /// when this thread has seen a tensor of this size before.
-template <class T>
+template <NormElement T>
 void batch_norm_backward(const BatchNormBackward<T>& tensors, const BatchNormSaved& saved,
                          int threads = 0);
 
-template <class T>
+template <NormElement T>
 struct BatchNormInfer {
   std::span<const T> x;
   std::span<const T> gamma{};
@@ -186,7 +190,7 @@ struct BatchNormInfer {
 /// where |mean| is so large beside sqrt(variance + eps) that the folded b would cancel.
 /// y = 0 in columns that are not valid. Errors (usage): as above; a negative or non-finite variance
 /// or mean. Same bits for any number of threads; no allocation as above.
-template <class T>
+template <NormElement T>
 void batch_norm_infer(const BatchNormInfer<T>& tensors, const NormOptions& options = {});
 
 }  // namespace evenrow

@@ -73,7 +73,7 @@ void check_forward(std::string_view function, std::span<const T> x, std::span<co
   norm::check_overlap(function, out, buffer("beta", beta), false);
 }
 
-template <class T>
+template <NormElement T>
 void check_backward(const BatchNormBackward<T>& t, const BatchNormSaved::State* state) {
   if (state == nullptr) {
     core::fail(ErrorKind::usage,
@@ -131,7 +131,7 @@ std::span<const double> BatchNormSaved::biased_variance() const noexcept {
   return state_->biased_variance;
 }
 
-template <class T>
+template <NormElement T>
 void batch_norm_train(const BatchNormTrain<T>& t, const NormOptions& options,
                       BatchNormSaved& saved) {
   kernels::apply_target_environment();
@@ -173,14 +173,14 @@ void batch_norm_train(const BatchNormTrain<T>& t, const NormOptions& options,
   });
 }
 
-template <class T>
+template <NormElement T>
 BatchNormSaved batch_norm_train(const BatchNormTrain<T>& tensors, const NormOptions& options) {
   BatchNormSaved saved = BatchNormSaved::State::wrap(std::make_unique<BatchNormSaved::State>());
   batch_norm_train(tensors, options, saved);
   return saved;
 }
 
-template <class T>
+template <NormElement T>
 void batch_norm_backward(const BatchNormBackward<T>& t, const BatchNormSaved& saved, int threads) {
   kernels::apply_target_environment();
   const BatchNormSaved::State* const state = BatchNormSaved::State::of(saved);
@@ -225,7 +225,7 @@ void batch_norm_backward(const BatchNormBackward<T>& t, const BatchNormSaved& sa
   });
 }
 
-template <class T>
+template <NormElement T>
 void batch_norm_infer(const BatchNormInfer<T>& t, const NormOptions& options) {
   kernels::apply_target_environment();
   check_forward(kInfer, t.x, t.gamma, t.beta, t.y, t.shape, t.valid, options);
