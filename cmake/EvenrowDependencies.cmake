@@ -1,5 +1,6 @@
 # Every library that Evenrow builds on: Debian 12 packages, see scripts/setup.sh.
-find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(Threads REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS CXX)  # only to tell oneDNN's runtime: one thread
 find_package(fmt REQUIRED)
 find_package(hwy REQUIRED)
 # Debian's dnnl-config.cmake demands OpenCL headers that its CPU interface does not need.

@@ -13,9 +13,6 @@ if(EVENROW_SANITIZE)
   target_compile_options(evenrow_flags INTERFACE -fsanitize=${EVENROW_SANITIZE}
                          -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(evenrow_flags INTERFACE -fsanitize=${EVENROW_SANITIZE})
-  if(EVENROW_SANITIZE MATCHES "thread")
-    target_compile_definitions(evenrow_flags INTERFACE EVENROW_STD_THREADS)
-  endif()
 endif()
 if(EVENROW_FUZZ)
   target_compile_options(evenrow_flags INTERFACE -fsanitize=fuzzer-no-link)  # coverage for libFuzzer

@@ -1,21 +1,128 @@
+// A pool of our own, not OpenMP's: libgomp's waiting threads spin for milliseconds, so that a
+// training step with ten parallel loops became 5 to 40 times slower when another process wanted the
+// same cores. Here a waiting thread spins for some microseconds, then sleeps (docs/benchmarks.md).
 #include "core/threads.hpp"
 
-#include <omp.h>
+#include <pthread.h>
 #include <sched.h>
 
 #include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <thread>
 
 namespace evenrow::core {
+namespace {
+
+constexpr int kSpins = 200;  // of a pause instruction: 2 to 10 microseconds
+constexpr int kMostThreads = 1024;
+
+void pause_briefly() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#else
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+#endif
+}
+
+// Returns once `word` differs from `old`, with its value.
+std::uint32_t wait_for_change(const std::atomic<std::uint32_t>& word, std::uint32_t old) noexcept {
+  for (int spin = 0; spin < kSpins; ++spin) {
+    const std::uint32_t value = word.load(std::memory_order_acquire);
+    if (value != old) return value;
+    pause_briefly();
+  }
+  word.wait(old, std::memory_order_acquire);
+  return word.load(std::memory_order_acquire);
+}
+
+class Pool {
+ public:
+  void run(int threads, std::int64_t count, RangeTask task) noexcept {
+    const std::unique_lock lock(mutex_, std::try_to_lock);
+    const int shares =
+        lock ? grow_to(static_cast<int>(std::min<std::int64_t>({threads, count, kMostThreads})))
+             : 1;
+    if (shares == 1) return task.call(task.task, 0, count);
+    task_ = task;
+    count_ = count;
+    shares_ = shares;
+    // Every worker of the pool acknowledges every loop, so none reads the fields above later.
+    unfinished_.store(static_cast<std::uint32_t>(workers_), std::memory_order_relaxed);
+    loop_.fetch_add(1, std::memory_order_release);
+    loop_.notify_all();
+    run_share(0);
+    std::uint32_t unfinished = unfinished_.load(std::memory_order_acquire);
+    while (unfinished != 0) unfinished = wait_for_change(unfinished_, unfinished);
+  }
+
+ private:
+  // Starts workers until `threads` can work; returns how many there are.
+  int grow_to(int threads) noexcept {
+    while (workers_ + 1 < threads) {
+      try {
+        const int share = workers_ + 1;
+        const std::uint32_t seen = loop_.load(std::memory_order_relaxed);
+        std::thread([this, share, seen] { work(share, seen); }).detach();
+      } catch (...) {
+        return workers_ + 1;  // the system has no more threads to give: fewer do the same work
+      }
+      ++workers_;
+    }
+    return threads;
+  }
+
+  void work(int share, std::uint32_t seen) noexcept {
+    for (;;) {
+      seen = wait_for_change(loop_, seen);
+      run_share(share);
+      if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
+    }
+  }
+
+  void run_share(int share) const noexcept {
+    if (share >= shares_) return;
+    const std::int64_t first = count_ * share / shares_, last = count_ * (share + 1) / shares_;
+    if (first < last) task_.call(task_.task, first, last);
+  }
+
+  std::mutex mutex_;  // held by the thread whose loop is running
+  int workers_ = 0;
+  RangeTask task_{};
+  std::int64_t count_ = 0;
+  int shares_ = 0;
+  alignas(64) std::atomic<std::uint32_t> loop_{0};
+  alignas(64) std::atomic<std::uint32_t> unfinished_{0};
+};
+
+// Never destroyed: its workers sleep until the process ends. A forked child has no workers, and
+// starts with a pool of its own.
+Pool* the_pool = nullptr;
+
+Pool& pool() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    the_pool = new Pool;
+    ::pthread_atfork(nullptr, nullptr, [] { the_pool = new Pool; });
+  });
+  return *the_pool;
+}
+
+}  // namespace
 
 int available_threads() noexcept {
   cpu_set_t affinity;
   CPU_ZERO(&affinity);
-  const int cpus = sched_getaffinity(0, sizeof affinity, &affinity) == 0 ? CPU_COUNT(&affinity) : 1;
-  return std::max(1, std::min(cpus, omp_get_max_threads()));
+  return sched_getaffinity(0, sizeof affinity, &affinity) == 0 ? std::max(1, CPU_COUNT(&affinity))
+                                                               : 1;
 }
 
 int resolve_threads(int requested) noexcept {
   return requested > 0 ? requested : available_threads();
+}
+
+void run_on_threads(int threads, std::int64_t count, RangeTask task) noexcept {
+  pool().run(threads, count, task);
 }
 
 }  // namespace evenrow::core
