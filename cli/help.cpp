@@ -149,6 +149,11 @@ std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
     }
     return fmt::format("a verb is missing: {}; evenrow --help tells more", fmt::join(known, ", "));
   }
+  for (const CLI::Option* option : parser.get_options()) {
+    if (option->get_items_expected_max() == 1 && option->count() > 1) {
+      return fmt::format("{} is given twice", option->get_name());
+    }
+  }
   if (const auto words = parser.remaining(); !words.empty()) {
     return fmt::format("unexpected argument '{}'; see {}", report::printable(words.front()), help);
   }

@@ -131,7 +131,7 @@ std::vector<Line> lines(const std::vector<Run>& runs) {
         [part, field](const Run& run) { return report::number(result_number(run, part, field)); };
   };
   std::vector<Line> all{
-      {"data", [](const Run& run) { return run.options.data; }},
+      {"data", [](const Run& run) { return fs::path(run.options.data).filename().string(); }},
       {"hidden blocks", hidden_text},
       {"normalization",
        [](const Run& run) { return std::string(core::name_of(run.options.norm)); }},

@@ -99,7 +99,7 @@ std::string flowers_csv(const std::vector<std::string>& species) {
     const double width = 3.0 - 0.5 * static_cast<double>(k) + 0.3 * random.normal(2 * i + 1);
     text << length << ',';
     if (i % 17 != 3) text << width;  // a missing value now and then
-    text << ',' << colours[(i * i) % colours.size()] << ',' << species[k] << '\n';
+    text << ',' << colours[(i / 5) % colours.size()] << ',' << species[k] << '\n';
   }
   return text.str();
 }
