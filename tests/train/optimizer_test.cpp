@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -319,9 +320,23 @@ TEST(Optimizer, RefusesSettingsOutOfRange) {
 }
 
 // 60,000 weights are several tasks.
+NetworkSpec large_spec() {
+  return {300, {DenseSpec{.units = 200, .norm = Norm::batch}, DenseSpec{.units = 10}}};
+}
+
+TEST(Optimizer, UpdatesEveryParameterOnce) {
+  for (const int threads : {1, 3}) {
+    Network<float> network(large_spec(), 3);
+    std::ranges::fill(network.parameters(), 0.5f);
+    Optimizer<float> optimizer(network, {.kind = OptimizerKind::sgd});
+    const std::vector<float> ones(network.parameters().size(), 1.0f);
+    optimizer.step(network, ones, 1.0, 0.125, threads);
+    EXPECT_THAT(network.parameters(), testing::Each(0.375f)) << threads;
+  }
+}
+
 TEST(Optimizer, SameBitsForAnyNumberOfThreads) {
-  const NetworkSpec spec{300,
-                         {DenseSpec{.units = 200, .norm = Norm::batch}, DenseSpec{.units = 10}}};
+  const NetworkSpec spec = large_spec();
   for (const OptimizerKind kind : all_kinds()) {
     std::vector<float> expected;
     for (const int threads : {1, 2, 3, 8}) {
