@@ -91,12 +91,10 @@ TEST(Allocation, NoneWhenSavedIsUsedAgain) {
   }
 }
 
-#if !defined(EVENROW_STD_THREADS)  // plain threads are started, and allocated, every time
 TEST(Allocation, NoneWithThreadsEither) {
   expect_none_after_the_first_call<float>({1, 2, 70000}, false, 2);
   expect_none_after_the_first_call<float>({5000, 7, 1}, true, 2);
 }
-#endif
 
 // Every calling thread has scratch memory of its own: calls at the same time do not meet.
 TEST(Allocation, ScratchMemoryIsNotShared) {
