@@ -19,13 +19,10 @@ run_target() {
   name=$(basename "$target" _fuzz)
   log=build/fuzz/$name.log
   mkdir -p "build/fuzz/corpus/$name" build/fuzz/failures
-  if [[ -f fuzz/dictionaries/$name.dict ]]; then
-    options=("-dict=fuzz/dictionaries/$name.dict")
-  fi
   if [[ -d fuzz/corpus/$name ]]; then seeds=("fuzz/corpus/$name"); fi
   if [[ -f fuzz/dictionaries/$name.dict ]]; then dictionary=(-dict="fuzz/dictionaries/$name.dict"); fi
   fixed_addresses "$target" -seed=1 -max_total_time="$seconds" -timeout=10 -rss_limit_mb=4096 \
-    -print_final_stats=1 -artifact_prefix="build/fuzz/failures/$name-" "${options[@]}" \
+    -print_final_stats=1 -artifact_prefix="build/fuzz/failures/$name-" \
     "${dictionary[@]}" "build/fuzz/corpus/$name" "${seeds[@]}" >"$log" 2>&1 || {
     printf '%s failed:\n' "$name"
     tail -n 60 "$log"
