@@ -59,7 +59,7 @@ std::vector<std::string> available_targets() {
   return names;
 }
 
-std::string running_target() noexcept {
+std::string running_target() {
   return target_name(HWY_DYNAMIC_DISPATCH(RunningTarget)());
 }
 

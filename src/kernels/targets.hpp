@@ -14,7 +14,7 @@ std::vector<std::string> available_targets();
 
 /// The target that kernels run on now, as a kernel compiled for it says: it is dispatched like
 /// every other kernel.
-std::string running_target() noexcept;
+std::string running_target();
 
 /// Kernels run on this target from now on; an empty name: the best one again. False, and no change,
 /// when it is not among available_targets(). For tests and for comparisons: no kernel may be

@@ -163,5 +163,19 @@ TEST(ClosedForms, OfTheInputGradient) {
   }
 }
 
+// relu has no derivative at 0; this one is 0 there, where y is 0, on every path.
+TEST(Relu, LetsNothingThroughAtZero) {
+  for (const NormShape& shape : {NormShape{1, 2, 100}, NormShape{9, 2, 7}, NormShape{70, 2, 1}}) {
+    NormCase<float> k(shape, 45);
+    k.options.activation = Activation::relu;
+    k.beta = {0, 1};
+    k.x.assign(k.x.size(), 3.0f);  // xhat is 0, so y is beta
+    const auto results = run(k);
+    EXPECT_EQ(results.dbeta[0], 0.0f);
+    EXPECT_NE(results.dbeta[1], 0.0f);
+    for (std::int64_t j = 0; j < shape.columns(); ++j) EXPECT_EQ(results.dx[k.at(j, 0)], 0.0f);
+  }
+}
+
 }  // namespace
 }  // namespace evenrow

@@ -1,6 +1,8 @@
 // What must not change a single bit: threads, being in place, alignment, padding, layout.
 #include <gtest/gtest.h>
 
+#include "kernels/rows.hpp"
+#include "norm/coefficients.hpp"
 #include "norm_cases.hpp"
 
 namespace evenrow {
@@ -70,6 +72,27 @@ TYPED_TEST(SameBits, ChannelsFirstIsFeatureMajor) {
     const auto compact = compacted(k);
     EXPECT_EQ(compact.shape.outer, 1);
     EXPECT_TRUE(compacted(k, compact, run(k)) == run(compact)) << shape.outer;
+  }
+}
+
+// Chunks of a long row, by different threads, are subtrees of the one tree of the row kernels,
+// which dense blocks use directly.
+TYPED_TEST(SameBits, OperatorIsTheRowKernels) {
+  for (const std::int64_t n : {500, 65536, 70001, 200000}) {
+    const NormCase<TypeParam> k({1, 2, n}, 28, 4);
+    const auto results = run(k, {.threads = 2});
+    for (const std::int64_t c : {0, 1}) {
+      const auto i = static_cast<std::size_t>(c);
+      const TypeParam* const x = k.x.data() + c * n;
+      const auto moments = kernels::row_moments(x, n);
+      EXPECT_EQ(results.mean[i], moments.mean) << n;
+      EXPECT_EQ(results.variance[i], moments.m2 / moments.count) << n;
+      const double rstd = norm::inverse_deviation(results.variance[i], k.options.eps);
+      const auto sums =
+          kernels::row_gradient_sums(x, k.dy.data() + c * n, n, results.mean[i], rstd);
+      EXPECT_EQ(results.dbeta[i], static_cast<TypeParam>(sums.dy)) << n;
+      EXPECT_EQ(results.dgamma[i], static_cast<TypeParam>(sums.dy_xhat)) << n;
+    }
   }
 }
 
