@@ -13,8 +13,8 @@ std::string number(double value, int significant) {
   const double magnitude = std::abs(value);
   // Integers below a million are exact in few enough characters to be shown whole.
   if (magnitude < 1e6 && value == std::trunc(value)) return fmt::format("{:.0f}", value);
-  if (magnitude >= 1e6 || magnitude < 0.01) return fmt::format("{:.{}g}", value, significant);
-  // Unlike {:g} this keeps trailing zeros, so that columns of one quantity line up: one more digit
+  if (magnitude >= 1e6 || magnitude < 0.01) return fmt::format("{:#.{}g}", value, significant);
+  // Trailing zeros stay, so that columns of one quantity line up: one more digit
   // before the point is one less behind it.
   const int before = magnitude < 1 ? 0 : static_cast<int>(std::floor(std::log10(magnitude))) + 1;
   return fmt::format("{:.{}f}", value, std::max(significant - before, 0));

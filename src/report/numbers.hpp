@@ -7,7 +7,7 @@
 namespace evenrow::report {
 
 /// `significant` digits, plain where that is readable and with an exponent where it is not:
-/// "0.3312", "12.35", "1.23e-07", "0". NaN: "-".
+/// "0.3312", "12.35", "1.230e-07", "0". NaN: "-".
 std::string number(double value, int significant = 4);
 
 /// A part of one as a percentage with `decimals` digits: 0.8942 -> "89.42 %". NaN: "-".

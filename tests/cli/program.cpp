@@ -50,14 +50,15 @@ std::string Workplace::read(const std::string& name) const {
   return read_all(folder_ / name);
 }
 
-pid_t Workplace::start(const std::vector<std::string>& arguments, const std::string& out) const {
+pid_t Workplace::start(const std::vector<std::string>& arguments, const std::string& out,
+                       const std::string& err) const {
   std::vector<std::string> words{EVENROW_PROGRAM};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   const std::string out_path = out.empty() ? (folder_ / "stdout").string() : out;
-  const std::string err_path = (folder_ / "stderr").string();
+  const std::string err_path = err.empty() ? (folder_ / "stderr").string() : err;
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);

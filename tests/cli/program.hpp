@@ -36,7 +36,8 @@ class Workplace {
   Outcome run(const std::vector<std::string>& arguments, const std::string& out = "") const;
 
   /// The same, still running; `wait` gives its outcome.
-  pid_t start(const std::vector<std::string>& arguments, const std::string& out = "") const;
+  pid_t start(const std::vector<std::string>& arguments, const std::string& out = "",
+              const std::string& err = "") const;
   Outcome wait(pid_t child, const std::string& out = "") const;
 
  private:

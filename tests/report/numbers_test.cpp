@@ -24,10 +24,10 @@ TEST(Number, HasTheSignificantDigitsAskedFor) {
 }
 
 TEST(Number, UsesAnExponentWhereDigitsWouldBeLost) {
-  EXPECT_EQ(number(0.001), "0.001");
+  EXPECT_EQ(number(0.001), "0.001000");
   EXPECT_EQ(number(0.00012345), "0.0001234");
-  EXPECT_EQ(number(1.23e-7), "1.23e-07");
-  EXPECT_EQ(number(-1.5e12), "-1.5e+12");
+  EXPECT_EQ(number(1.23e-7), "1.230e-07");
+  EXPECT_EQ(number(-1.5e12), "-1.500e+12");
   EXPECT_EQ(number(std::numeric_limits<double>::max()), "1.798e+308");
   EXPECT_EQ(number(std::numeric_limits<double>::denorm_min()), "4.941e-324");
 }
