@@ -19,7 +19,8 @@ struct Evaluation {
   std::vector<std::int64_t> confusion;
   // regression, in the target's own units
   double rmse = 0, mae = 0;
-  double r2 = 0;  ///< 1 - sum of squared errors / sum of squares about the mean; NaN for constant targets.
+  double r2 =
+      0;  ///< 1 - sum of squared errors / sum of squares about the mean; NaN for constant targets.
 };
 
 /// Evaluates with running statistics. Rows whose target is missing are an error.

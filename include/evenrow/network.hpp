@@ -31,8 +31,8 @@ struct DenseSpec {
   /// Left empty: a bias, unless batch norm directly follows, whose beta makes it redundant.
   /// `true` directly before batch norm is refused.
   std::optional<bool> bias{};
-  double eps = 1e-5;         ///< As in NormOptions.
-  double new_weight = 0.1;   ///< As in RunningStatistics.
+  double eps = 1e-5;        ///< As in NormOptions.
+  double new_weight = 0.1;  ///< As in RunningStatistics.
   Initialization initialization = Initialization::automatic;
 
   bool has_bias() const {

@@ -22,14 +22,14 @@ enum class OptimizerKind { sgd, momentum, nesterov, rmsprop, adam, adamw };
 /// Weight decay of all but adamw: g += decay w.
 struct OptimizerSpec {
   OptimizerKind kind = OptimizerKind::adam;
-  double momentum = 0.9;       ///< mu; momentum and nesterov.
-  double rho = 0.99;           ///< rmsprop.
-  double beta1 = 0.9;          ///< adam, adamw.
-  double beta2 = 0.999;        ///< adam, adamw.
-  double eps = 1e-8;           ///< rmsprop, adam, adamw.
-  double weight_decay = 0.0;   ///< Of weights.
-  bool decay_all = false;      ///< Of gamma, beta and biases too.
-  double clip_norm = 0.0;      ///< Largest Euclidean norm of all gradients together; 0: no limit.
+  double momentum = 0.9;      ///< mu; momentum and nesterov.
+  double rho = 0.99;          ///< rmsprop.
+  double beta1 = 0.9;         ///< adam, adamw.
+  double beta2 = 0.999;       ///< adam, adamw.
+  double eps = 1e-8;          ///< rmsprop, adam, adamw.
+  double weight_decay = 0.0;  ///< Of weights.
+  bool decay_all = false;     ///< Of gamma, beta and biases too.
+  double clip_norm = 0.0;     ///< Largest Euclidean norm of all gradients together; 0: no limit.
   friend bool operator==(const OptimizerSpec&, const OptimizerSpec&) = default;
 };
 

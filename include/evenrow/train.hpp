@@ -23,9 +23,9 @@ enum class LastBatch { keep, drop, merge };
 /// Everything that decides a training run. Two runs with equal options on equal data write equal
 /// models, bit for bit, whatever `threads` is.
 struct TrainOptions {
-  std::string data;           ///< As read_dataset takes it.
-  std::string test{};         ///< Evaluated once, at the end; empty: none. "fashion-mnist" brings its own.
-  std::string target{};       ///< Target column; empty: the last.
+  std::string data;    ///< As read_dataset takes it.
+  std::string test{};  ///< Evaluated once, at the end; empty: none. "fashion-mnist" brings its own.
+  std::string target{};         ///< Target column; empty: the last.
   Task task = Task::automatic;  ///< automatic: regression for a numeric target that has a
                                 ///< fraction or more than 20 distinct values.
   std::vector<std::int64_t> hidden{256, 128};  ///< Units of the hidden dense blocks.
@@ -56,10 +56,12 @@ struct TrainOptions {
 /// Throws (usage) and names the option when a value is out of range.
 void check(const TrainOptions& options);
 
-/// Options as a TOML document: every option, with its value; and back. Unknown keys, wrong types and
-/// values out of range are errors (usage) that name the key, its line and the nearest known key.
+/// Options as a TOML document: every option, with its value; and back. Unknown keys, wrong types
+/// and values out of range are errors (usage) that name the key, its line and the nearest known
+/// key.
 std::string to_toml(const TrainOptions& options);
-TrainOptions options_from_toml(const std::string& text, const std::string& source = "configuration");
+TrainOptions options_from_toml(const std::string& text,
+                               const std::string& source = "configuration");
 
 /// What is about to be trained.
 struct TrainPlan {
@@ -82,13 +84,13 @@ struct StepMetrics {
 };
 
 struct EpochMetrics {
-  std::int64_t epoch = 0;  ///< From 0.
-  double training_loss = 0;        ///< Mean over the epoch's mini-batches, as trained.
-  double training_accuracy = 0;    ///< classification only.
+  std::int64_t epoch = 0;        ///< From 0.
+  double training_loss = 0;      ///< Mean over the epoch's mini-batches, as trained.
+  double training_accuracy = 0;  ///< classification only.
   std::optional<Evaluation> validation;
   std::int64_t skipped_steps = 0;  ///< In this epoch.
-  double seconds = 0;              ///< Wall time of this epoch; the only numbers that differ between
-                                   ///< equal runs are times.
+  double seconds = 0;  ///< Wall time of this epoch; the only numbers that differ between
+                       ///< equal runs are times.
 };
 
 /// Told of the progress of a run. All members are called from the training thread.
@@ -115,8 +117,8 @@ struct TrainResult {
 
 /// Trains on a data set in memory. Errors: see check(); data that does not fit the options;
 /// ErrorKind::training after three steps in a row without finite loss and gradients.
-TrainResult train(const Dataset& data, const TrainOptions& options,
-                  const Dataset* test = nullptr, TrainObserver* observer = nullptr);
+TrainResult train(const Dataset& data, const TrainOptions& options, const Dataset* test = nullptr,
+                  TrainObserver* observer = nullptr);
 
 /// Trains what options.data names and keeps a run folder, which must not exist yet or be empty:
 ///   config.toml       the resolved options
@@ -128,8 +130,9 @@ TrainResult train(const Dataset& data, const TrainOptions& options,
 TrainResult train_run(const TrainOptions& options, const std::filesystem::path& folder,
                       TrainObserver* observer = nullptr);
 
-/// Goes on with an unfinished run (stopped, killed, crashed) and ends with the same model, bit for bit, as if
-/// it had never stopped. Errors: no run there; the run is finished; the data has changed.
+/// Goes on with an unfinished run (stopped, killed, crashed) and ends with the same model, bit for
+/// bit, as if it had never stopped. Errors: no run there; the run is finished; the data has
+/// changed.
 TrainResult resume_run(const std::filesystem::path& folder, TrainObserver* observer = nullptr,
                        int threads = 0);
 

@@ -22,7 +22,8 @@ namespace evenrow {
 
 enum class LossKind { cross_entropy, binary_cross_entropy, squared_error, huber };
 
-/// Loss functions; every one is a mean over the examples (and over the outputs, for the last three).
+/// Loss functions; every one is a mean over the examples (and over the outputs, for the last
+/// three).
 ///   cross_entropy: -sum_k q_k log softmax(z)_k, with q one-hot, or (1 - s) one-hot + s / K with
 ///     label smoothing s (Szegedy et al., 2016); computed with the maximum subtracted.
 ///   binary_cross_entropy: max(z, 0) - z t + log1p(exp(-|z|)), t in [0, 1].
@@ -56,17 +57,17 @@ struct TrainingPassOptions {
 
 template <class T>
 struct MiniBatch {
-  std::span<const T> x;  ///< Row-major [examples, inputs].
+  std::span<const T> x;                     ///< Row-major [examples, inputs].
   std::span<const std::int32_t> classes{};  ///< See LossTargets.
   std::span<const T> values{};
 };
 
 struct PassResult {
   double loss = 0;
-  std::int64_t correct = 0;     ///< Examples whose largest output is their class (cross_entropy), or
-                                ///< whose output has the right sign (binary_cross_entropy).
-  double gradient_norm = 0;     ///< Euclidean norm over all parameters.
-  bool finite = true;           ///< Loss and all gradients are finite.
+  std::int64_t correct = 0;  ///< Examples whose largest output is their class (cross_entropy), or
+                             ///< whose output has the right sign (binary_cross_entropy).
+  double gradient_norm = 0;  ///< Euclidean norm over all parameters.
+  bool finite = true;        ///< Loss and all gradients are finite.
 };
 
 /// Forward and backward over one mini-batch, all memory allocated up front. Results depend on the
