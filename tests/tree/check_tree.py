@@ -2,7 +2,7 @@
 """Checks of the tree itself: check_tree.py CHECK [ROOT]. Prints what is wrong and exits with 1.
 
 layers  an #include runs only in the direction of the rooms' arrows (docs/design.md, section 6)
-habits  what is said once stays in one place: OpenMP, printing and exiting
+habits  what is said once stays in one place: threads, errors; what the library never does
 files   every file is in a known folder; none is long without saying why
 links   every relative link in a Markdown file leads somewhere
 """
@@ -95,8 +95,9 @@ def check_layers(root):
 
 
 HABITS = [
-    (re.compile(r"#\s*pragma\s+omp"), lambda name: name.as_posix() != "src/core/threads.hpp",
-     "OpenMP is used in src/core/threads.hpp alone, where the schedule is fixed"),
+    (re.compile(r"#\s*pragma\s+omp|\bstd::(j?thread\b(?!::)|async\b)|#\s*include\s*<execution>"),
+     lambda name: name.as_posix() != "src/core/threads.cpp",
+     "threads are started in src/core/threads.cpp alone, which fixes who does what"),
     (re.compile(r"#\s*include\s*<mpi\.h>"), lambda name: name.parts[1] != "mpi",
      "mpi.h is included in src/mpi/ alone"),
     (re.compile(r"\bstd::(cout|cerr|clog)\b|(?<![\w:])f?printf\s*\(|\bfmt::print\b|\bstd::puts\b"),

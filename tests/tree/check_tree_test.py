@@ -26,7 +26,7 @@ class CheckTreeTest(unittest.TestCase):
         "include/evenrow/error.hpp": "#include <string>\n",
         "include/evenrow/model.hpp": '#include "evenrow/error.hpp"\n',
         "src/core/fail.hpp": '#include "evenrow/error.hpp"\n  throw Error(kind, text);\n',
-        "src/core/threads.hpp": "#pragma omp parallel for\n",
+        "src/core/threads.cpp": "  std::thread([] {}).detach();\n",
         "src/data/csv.cpp": '#include "core/fail.hpp"\n',
         "src/io/model.cpp": '#include "data/csv.hpp"\n#include "core/fail.hpp"\n',
         "src/train/loop.cpp": '#include <vector>\n#include "core/fail.hpp"\n',
@@ -61,12 +61,13 @@ class CheckTreeTest(unittest.TestCase):
         self.assertEqual(len(self.found("layers", {"README.md": ""})), 1)
 
     def test_habits(self):
-        for line in ("#pragma omp parallel for reduction(+ : sum)", 'std::cerr << "x";',
+        for line in ("#pragma omp parallel for reduction(+ : sum)", "std::thread t;",
+                     "std::jthread t;", "std::async(f);", "#include <execution>", 'std::cerr << "x";',
                      'printf("x");', 'fmt::print("x");', "std::exit(1);", "abort();",
                      'throw std::runtime_error("x");', "#include <mpi.h>"):
             found = self.found("habits", {**self.RIGHT, "src/nn/a.cpp": line + "\n"})
             self.assertEqual(len(found), 1, line)
-        for line in ("snprintf(b, 3, x);", "throw;", "throw std::bad_alloc();", "// abort()",
+        for line in ("snprintf(b, 3, x);", "std::thread::id id;", "throw;", "throw std::bad_alloc();", "// abort()",
                      "on_exit(1);", 'fail("call exit(1)");'):
             self.assertEqual(self.found("habits", {"src/nn/a.cpp": line + "\n"}), [], line)
 
