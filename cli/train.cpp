@@ -148,8 +148,8 @@ Command add_train(CLI::App& app) {
   };
   auto arguments = std::make_shared<TrainArguments>(*parser);
   parser->add_option("DATA", arguments->data,
-                     "A CSV file (.csv, .tsv, .txt), .npy, .npz or IDX images (all but npy and npz "
-                     "also with .gz), or the word fashion-mnist.");
+                     "A CSV file (.csv, .tsv, .txt), .npy, .npz or IDX images (all but npz also "
+                     "gzipped), or the word fashion-mnist.");
   run_options("--out", arguments->out, "RUN", "Folder for the run; must not exist or be empty.");
   run_options("--config", arguments->config, "FILE",
               "Options from a TOML file, such as the config.toml of an earlier run.");
