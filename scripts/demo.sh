@@ -14,9 +14,10 @@ without=runs/fashion-mnist-plain
 # Only the demo's own folders: an earlier demo's.
 rm -rf "$with" "$without"
 
+options=(--hidden 256,128 --lr 0.003 --schedule cosine --epochs 10 --seed 1)
 say "with batch normalization"
-"$evenrow" train fashion-mnist --hidden 256,128 --norm batch --epochs 10 --seed 1 --out "$with"
+"$evenrow" train fashion-mnist "${options[@]}" --norm batch --out "$with"
 say "without"
-"$evenrow" train fashion-mnist --hidden 256,128 --norm none --epochs 10 --seed 1 --out "$without"
+"$evenrow" train fashion-mnist "${options[@]}" --norm none --out "$without"
 say "side by side"
 "$evenrow" inspect "$with" "$without"
