@@ -11,12 +11,15 @@ source "$(dirname "$0")/common.sh"
 seconds=${1:-15}
 [[ $seconds =~ ^[0-9]+$ ]] || die "usage: scripts/fuzz.sh [SECONDS [TARGET...]]"
 shift || true
-build fuzz
-if (($# > 0)); then targets=("${@/#/build/fuzz/bin/}"); else targets=(build/fuzz/bin/*_fuzz); fi
+if (($# > 0)); then
+  targets=("$@")
+else
+  mapfile -t targets < <(basename -s .cpp fuzz/*_fuzz.cpp)
+fi
+build fuzz "${targets[@]}"
 
 run_target() {
-  local target=$1 name log seeds=() dictionary=()
-  name=$(basename "$target" _fuzz)
+  local target=build/fuzz/bin/$1 name=${1%_fuzz} log seeds=() dictionary=()
   log=build/fuzz/$name.log
   mkdir -p "build/fuzz/corpus/$name" build/fuzz/failures
   if [[ -d fuzz/corpus/$name ]]; then seeds=("fuzz/corpus/$name"); fi
