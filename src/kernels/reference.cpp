@@ -33,13 +33,19 @@ Statistics statistics(const Tensor& x) {
   const long double n = count_valid(x);
   Statistics result{Values(channels), Values(channels)};
   if (n == 0) return result;
+  // Differences to one value of the channel: long double, too, rounds a mean that is far from zero.
+  Values origin(channels), mean(channels);
   for_each_value(x, [&](std::size_t c, std::size_t at, bool valid) {
-    if (valid) result.mean[c] += x.values[at] / n;
+    if (valid) origin[c] = x.values[at];
   });
   for_each_value(x, [&](std::size_t c, std::size_t at, bool valid) {
-    const long double difference = x.values[at] - result.mean[c];
+    if (valid) mean[c] += (x.values[at] - origin[c]) / n;
+  });
+  for_each_value(x, [&](std::size_t c, std::size_t at, bool valid) {
+    const long double difference = (x.values[at] - origin[c]) - mean[c];
     if (valid) result.variance[c] += difference * difference / n;
   });
+  for (std::size_t c = 0; c < channels; ++c) result.mean[c] = origin[c] + mean[c];
   return result;
 }
 

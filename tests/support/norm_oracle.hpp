@@ -45,8 +45,7 @@ struct MomentBounds {
 };
 
 inline Real exact_mean(std::span<const Real> values) {
-  // A second pass takes away what the first one's rounding left: exact to long double's precision
-  // relative to the spread, whatever the offset.
+  // A second pass takes away what the rounding of the first one's sums left.
   Real sum = 0, rest = 0;
   for (const Real x : values) sum += x;
   const Real mean = sum / static_cast<Real>(values.size());
@@ -71,11 +70,14 @@ inline MomentBounds moment_bounds(std::span<const Real> row, const LeafShape& sh
     for (const Real x : leaf) squares += (x - pivot) * (x - pivot);
   }
   Real lowest = row[0], highest = row[0];
+  Real rest = 0;  // the mean itself is rounded to long double, which counts far from zero
   for (const Real x : row) {
     bounds.m2 += (x - bounds.mean) * (x - bounds.mean);
+    rest += x - bounds.mean;
     lowest = std::min(lowest, x);
     highest = std::max(highest, x);
   }
+  bounds.m2 -= rest * rest / bounds.n;
   const Real largest = std::max(std::abs(lowest), std::abs(highest));
   const Real spread = highest - lowest;
   bounds.depth = static_cast<Real>(std::min(size, shape.depth));
