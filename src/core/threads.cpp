@@ -14,7 +14,7 @@
 namespace evenrow::core {
 namespace {
 
-constexpr int kSpins = 200;  // of a pause instruction: 2 to 10 microseconds
+constexpr int kSpins = 2000;  // of a pause instruction: 20 to 100 microseconds
 constexpr int kMostThreads = 1024;
 
 void pause_briefly() noexcept {

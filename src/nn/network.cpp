@@ -11,6 +11,7 @@
 #include "kernels/activations.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/rows.hpp"
+#include "kernels/targets.hpp"
 #include "nn/names.hpp"
 #include "norm/coefficients.hpp"
 
@@ -169,6 +170,7 @@ void Network<T>::infer(std::span<const T> x, std::span<T> y, int threads) const 
                x.size(), y.size(), inputs(), outputs());
   }
 
+  kernels::apply_target_environment();
   std::vector<std::vector<norm::ForwardCoefficients<T>>> coefficients(spec_.blocks.size());
   std::int64_t widest = 0;
   for (std::size_t b = 0; b < spec_.blocks.size(); ++b) {

@@ -15,6 +15,7 @@
 #include "kernels/activations.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/rows.hpp"
+#include "kernels/targets.hpp"
 #include "kernels/updates.hpp"
 #include "nn/loss.hpp"
 #include "norm/coefficients.hpp"
@@ -217,16 +218,13 @@ void TrainingPass<T>::State::backward_rows(Block<T>& block, const T* parameters,
       const T* x = block.norm_in() + at;
       const auto channel = static_cast<std::size_t>(row);
       const double mean = block.mean[channel], variance = block.biased_variance[channel];
-      const double rstd = 1.0 / std::sqrt(variance + dense.eps);
-      const T center = static_cast<T>(mean);
-      const auto sums = kernels::row_gradient_sums(x, g, n, center, static_cast<T>(rstd));
-      // The sum above is about the rounded mean; the rest of it in double.
-      const double dgamma = sums.dy_xhat - (mean - static_cast<double>(center)) * rstd * sums.dy;
-      gradients[static_cast<std::size_t>(block.gamma + row)] = static_cast<T>(dgamma);
+      const auto sums =
+          kernels::row_gradient_sums(x, g, n, mean, norm::inverse_deviation(variance, dense.eps));
+      gradients[static_cast<std::size_t>(block.gamma + row)] = static_cast<T>(sums.dy_xhat);
       gradients[static_cast<std::size_t>(block.beta + row)] = static_cast<T>(sums.dy);
       const auto k = norm::backward_coefficients<T>(
-          mean, variance, dense.eps, static_cast<double>(parameters[block.gamma + row]), dgamma,
-          sums.dy, static_cast<double>(n));
+          mean, variance, dense.eps, static_cast<double>(parameters[block.gamma + row]),
+          sums.dy_xhat, sums.dy, static_cast<double>(n));
       kernels::row_input_gradient(x, g, g, n, k.center, k.a, k.b, k.c);
     };
     if (dense.dropout > 0.0) {
@@ -243,7 +241,7 @@ void TrainingPass<T>::State::backward_rows(Block<T>& block, const T* parameters,
     if (block.norm_before()) through_norm();
     if (dense.has_bias()) {
       gradients[static_cast<std::size_t>(block.bias + row)] =
-          static_cast<T>(kernels::row_gradient_sums(g, g, n, T{0}, T{1}).dy);
+          static_cast<T>(kernels::row_gradient_sums(g, g, n, 0.0, 1.0).dy);
     }
   }
 }
@@ -265,6 +263,7 @@ double TrainingPass<T>::State::gradient_square_sum() {
 template <class T>
 TrainingPass<T>::TrainingPass(const NetworkSpec& spec, const TrainingPassOptions& options)
     : state_(std::make_unique<State>()) {
+  kernels::apply_target_environment();
   // The layout of the parameters is the network's own: one that is never trained tells it.
   const Network<T> network(spec, 0);
   nn::check_loss(options.loss, spec.outputs());

@@ -47,6 +47,9 @@ TEST(ParallelFor, LoopsInsideLoopsAndFromSeveralThreads) {
 }
 
 TEST(ParallelFor, WorksInAForkedChild) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "ThreadSanitizer refuses new threads after a fork";
+#endif
   parallel_for(2, 2, [](std::int64_t) {});  // the parent's workers are not the child's
   const pid_t child = ::fork();
   if (child == 0) {
