@@ -82,5 +82,6 @@ int main(int argc, char** argv) {
   // A reader of the output that goes away is told by the failing write, not by a signal that would
   // end a training run because its progress is no longer read.
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // the same for a file that may not grow: an error with its name
   return static_cast<int>(evenrow::cli::guarded_run(argc, argv));
 }

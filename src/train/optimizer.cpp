@@ -151,8 +151,12 @@ double learning_rate_at(const ScheduleSpec& schedule, double base, std::int64_t 
     return base * std::min(1.0, static_cast<double>(step + 1) / warmup_steps);
   }
   switch (schedule.kind) {
-    case ScheduleKind::step:
-      return base * std::pow(schedule.step_factor, std::floor(now / schedule.step_epochs));
+    case ScheduleKind::step: {
+      // In the middle of the step: at a boundary such as 0.6 / 0.2 the quotient may round below 3.
+      const double middle =
+          (static_cast<double>(step) + 0.5) / static_cast<double>(steps_per_epoch);
+      return base * std::pow(schedule.step_factor, std::floor(middle / schedule.step_epochs));
+    }
     case ScheduleKind::cosine: {
       const double rest = static_cast<double>(epochs) - schedule.warmup_epochs;
       const double part = rest > 0.0 ? (now - schedule.warmup_epochs) / rest : 1.0;
