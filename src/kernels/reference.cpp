@@ -61,33 +61,4 @@ Values normalize(const Tensor& x, const Statistics& with, const Parameters& para
   return y;
 }
 
-Gradients backward(const Tensor& x, const Values& dy, const Parameters& parameters) {
-  const auto channels = static_cast<std::size_t>(x.shape.channels);
-  const long double n = count_valid(x);
-  const Statistics batch = statistics(x);
-  const Values y = normalize(x, batch, parameters);
-  Gradients result{Values(x.values.size()), Values(channels), Values(channels)};
-
-  const auto rstd = [&](std::size_t c) {
-    return 1 / std::sqrt(batch.variance[c] + parameters.eps);
-  };
-  const auto xhat = [&](std::size_t c, std::size_t at) {
-    return (x.values[at] - batch.mean[c]) * rstd(c);
-  };
-  const auto after_relu = [&](std::size_t at) {
-    return parameters.relu && y[at] == 0 ? 0 : dy[at];
-  };
-  for_each_value(x, [&](std::size_t c, std::size_t at, bool valid) {
-    if (!valid) return;
-    result.dbeta[c] += after_relu(at);
-    result.dgamma[c] += after_relu(at) * xhat(c, at);
-  });
-  for_each_value(x, [&](std::size_t c, std::size_t at, bool valid) {
-    if (!valid) return;
-    result.dx[at] = parameters.gamma[c] * rstd(c) *
-                    (after_relu(at) - result.dbeta[c] / n - xhat(c, at) * result.dgamma[c] / n);
-  });
-  return result;
-}
-
 }  // namespace evenrow::kernels::reference

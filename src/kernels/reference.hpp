@@ -1,5 +1,6 @@
 // Batch normalization as its formulas say it, in long double, value by value: the oracle of the
-// tests. Nothing here is fast, and it allocates what it returns.
+// tests (which follow a gradient through relu's kink themselves, in norm_cases.hpp). Nothing here
+// is fast, and it allocates what it returns.
 #pragma once
 
 #include <cstdint>
@@ -35,13 +36,5 @@ struct Parameters {
 
 /// y = act(gamma * (x - mean) / sqrt(variance + eps) + beta); 0 in columns that are not valid.
 Values normalize(const Tensor& x, const Statistics& with, const Parameters& parameters);
-
-/// Gradients for dL/dy = dy, the statistics being those of x itself.
-struct Gradients {
-  Values dx;
-  Values dgamma;
-  Values dbeta;
-};
-Gradients backward(const Tensor& x, const Values& dy, const Parameters& parameters);
 
 }  // namespace evenrow::kernels::reference
