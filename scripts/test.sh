@@ -54,7 +54,7 @@ bash scripts/setup.sh
 release_tests() {
   build release && ctest --preset release --parallel "$JOBS"
 }
-ctest_summary='tests passed, .* out of'
+ctest_summary='tests passed.* out of'
 
 step tests "$ctest_summary" release_tests
 if ((quick == 0)); then
