@@ -69,9 +69,7 @@ std::int64_t count_steps(const TrainOptions& options, std::int64_t rows, bool no
 }  // namespace
 
 Session::Session(const Dataset& data, const TrainOptions& options, const Dataset* test)
-    : options_(options),
-      // The pass is made below, when the sizes are known.
-      pass_(NetworkSpec{1, {DenseSpec{.units = 2}}}, {}) {
+    : options_(options) {
   Split split = split_rows(data, options.validation, options.seed);
   model_ = fit_model(data, options, split.training);
   options_.task = model_.task;
@@ -104,11 +102,12 @@ Session::Session(const Dataset& data, const TrainOptions& options, const Dataset
   plan_.steps_per_epoch = count_steps(options_, training_.count, normalizes);
 
   // A merged last mini-batch has one example more than the others.
-  const std::int64_t largest = std::min(options_.batch_size + 1, training_.count);
-  pass_ = TrainingPass<float>(plan_.network, {.loss = model_.loss,
-                                              .max_examples = largest,
-                                              .seed = options_.seed,
-                                              .threads = options_.threads});
+  const std::int64_t largest =
+      options_.batch_size < training_.count ? options_.batch_size + 1 : training_.count;
+  pass_.emplace(plan_.network, TrainingPassOptions{.loss = model_.loss,
+                                                   .max_examples = largest,
+                                                   .seed = options_.seed,
+                                                   .threads = options_.threads});
   batch_x_.resize(static_cast<std::size_t>(largest * plan_.network.inputs));
   batch_classes_.resize(static_cast<std::size_t>(largest));
   batch_values_.resize(static_cast<std::size_t>(largest));
@@ -166,11 +165,11 @@ void Session::one_step(TrainObserver& observer) {
 
   const auto count = static_cast<std::size_t>(n);
   const PassResult result =
-      pass_.run(state_.network,
-                {.x = std::span(batch_x_).first(count * static_cast<std::size_t>(inputs)),
-                 .classes = std::span(batch_classes_).first(count),
-                 .values = std::span(batch_values_).first(count)},
-                static_cast<std::uint64_t>(state_.step));
+      pass_->run(state_.network,
+                 {.x = std::span(batch_x_).first(count * static_cast<std::size_t>(inputs)),
+                  .classes = std::span(batch_classes_).first(count),
+                  .values = std::span(batch_values_).first(count)},
+                 static_cast<std::uint64_t>(state_.step));
   const StepMetrics metrics{
       .step = state_.step,
       .epoch = epoch,
@@ -181,15 +180,15 @@ void Session::one_step(TrainObserver& observer) {
       .skipped = !result.finite};
   ++state_.step;
   if (result.finite) {
-    state_.optimizer.step(state_.network, pass_.gradients(), result.gradient_norm,
+    state_.optimizer.step(state_.network, pass_->gradients(), result.gradient_norm,
                           metrics.learning_rate, threads);
-    pass_.commit(state_.network);
+    pass_->commit(state_.network);
     state_.loss_sum += result.loss * static_cast<double>(n);
     state_.correct += result.correct;
     state_.examples += n;
     state_.skipped_in_a_row = 0;
   } else {
-    pass_.discard();
+    pass_->discard();
     ++state_.skipped;
     ++state_.skipped_in_epoch;
     ++state_.skipped_in_a_row;

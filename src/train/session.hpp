@@ -60,7 +60,7 @@ class Session {
   Model model_;  // without its network while training
   Examples training_, validation_, test_;
   std::vector<std::uint32_t> training_rows_;  // rows of the data set, for messages
-  TrainingPass<float> pass_;
+  std::optional<TrainingPass<float>> pass_;   // made when the sizes are known
   SessionState state_;
   std::vector<std::uint32_t> order_;  // of the epoch's examples
   std::int64_t order_epoch_ = -1;

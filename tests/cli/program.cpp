@@ -17,37 +17,15 @@
 namespace evenrow::test {
 namespace {
 
-namespace fs = std::filesystem;
-
-std::string read_all(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
 core::RandomStream numbers(std::uint64_t instance) {
   return core::RandomStream(7, core::Purpose::test, instance);
 }
 
 }  // namespace
 
-Workplace::Workplace() {
-  std::string name = (fs::temp_directory_path() / "evenrow-cli-XXXXXX").string();
-  if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-  folder_ = name;
-}
-
-Workplace::~Workplace() {
-  std::error_code ignored;
-  fs::remove_all(folder_, ignored);
-}
-
-void Workplace::write(const std::string& name, const std::string& content) const {
-  std::ofstream(folder_ / name, std::ios::binary) << content;
-}
-
 std::string Workplace::read(const std::string& name) const {
   EXPECT_TRUE(has(name)) << name << " is missing";
-  return read_all(folder_ / name);
+  return read_text(folder_ / name);
 }
 
 pid_t Workplace::start(const std::vector<std::string>& arguments, const std::string& out,
@@ -66,9 +44,7 @@ pid_t Workplace::start(const std::vector<std::string>& arguments, const std::str
   posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, out_path.c_str(), flags, 0600);
   posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, err_path.c_str(),
                                    O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  posix_spawn_file_actions_addchdir_np(&actions, folder_.c_str());
-  // Waiting threads that spin would slow down whatever else runs on the machine.
-  setenv("OMP_WAIT_POLICY", "passive", 1);
+  posix_spawn_file_actions_addchdir_np(&actions, folder_.path().c_str());
   pid_t child = -1;
   const int error = posix_spawn(&child, EVENROW_PROGRAM, &actions, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
@@ -81,8 +57,8 @@ Outcome Workplace::wait(pid_t child, const std::string& out) const {
   EXPECT_EQ(waitpid(child, &status, 0), child);
   return {.exit = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
           .signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
-          .out = out.empty() ? read_all(folder_ / "stdout") : "",
-          .err = read_all(folder_ / "stderr")};
+          .out = out.empty() ? read_text(folder_ / "stdout") : "",
+          .err = read_text(folder_ / "stderr")};
 }
 
 Outcome Workplace::run(const std::vector<std::string>& arguments, const std::string& out) const {

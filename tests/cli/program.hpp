@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "support/temporary_folder.hpp"
+
 namespace evenrow::test {
 
 struct Outcome {
@@ -21,16 +23,13 @@ struct Outcome {
 /// A folder of its own that is removed at the end; the program runs in it.
 class Workplace {
  public:
-  Workplace();
-  Workplace(const Workplace&) = delete;
-  Workplace& operator=(const Workplace&) = delete;
-  ~Workplace();
-
   std::filesystem::path operator/(const std::string& name) const { return folder_ / name; }
 
-  void write(const std::string& name, const std::string& content) const;
+  void write(const std::string& name, const std::string& content) const {
+    folder_.write(name, content);
+  }
   std::string read(const std::string& name) const;
-  bool has(const std::string& name) const { return std::filesystem::exists(folder_ / name); }
+  bool has(const std::string& name) const { return std::filesystem::exists(*this / name); }
 
   /// `evenrow arguments...`, to its end. `out`: where standard output goes, if not to the result.
   Outcome run(const std::vector<std::string>& arguments, const std::string& out = "") const;
@@ -41,7 +40,7 @@ class Workplace {
   Outcome wait(pid_t child, const std::string& out = "") const;
 
  private:
-  std::filesystem::path folder_;
+  TemporaryFolder folder_;
 };
 
 /// 240 flowers: numeric columns (one with missing values), a categorical one with a quoted comma,

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "support/throws_error.hpp"
@@ -126,6 +127,9 @@ TEST(Train, LastMiniBatchIsKeptDroppedOrMerged) {
   EXPECT_EQ(steps(50, LastBatch::keep), 4);
   EXPECT_EQ(steps(50, LastBatch::drop), 3);
   EXPECT_EQ(steps(9, LastBatch::merge), 1);
+  options.batch_size = std::numeric_limits<std::int64_t>::max();  // all rows at once
+  EXPECT_EQ(steps(9, LastBatch::merge), 1);
+  options.batch_size = 16;
   EXPECT_THAT([&] { steps(49, LastBatch::keep); },
               ThrowsError(ErrorKind::usage, "a last one of a single example"));
   EXPECT_THAT([&] { steps(9, LastBatch::drop); },
