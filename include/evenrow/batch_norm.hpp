@@ -10,14 +10,16 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "evenrow/activation.hpp"
+#include "evenrow/half.hpp"
 
 namespace evenrow {
 
-/// How a tensor is stored: every layout is `[outer, channels, inner]`, dense, last axis contiguous.
+/// The sizes of a tensor: every layout is `[outer, channels, inner]`, last axis contiguous.
 /// A *column* is one instance of all channels; there are outer * inner of them, and column
 /// (o, i) has the index o * inner + i.
 struct NormShape {
@@ -51,9 +53,34 @@ struct NormShape {
   friend bool operator==(const NormShape&, const NormShape&) = default;
 };
 
+/// Where a tensor that is part of a larger one has its values: (o, c, i) is at o * outer +
+/// c * channel + i, in values. All 0: dense, that is {channels * inner, inner}. A view has either
+/// contiguous segments of `inner` values, or contiguous columns of channels: inner 1, channel 1.
+/// These cost nothing; any other view is refused.
+struct NormStrides {
+  std::int64_t outer = 0;
+  std::int64_t channel = 0;
+  friend bool operator==(const NormStrides&, const NormStrides&) = default;
+};
+
+/// A tensor of the caller: a span (or what becomes one, such as a vector) of exactly size() values,
+/// or of at least as many as the strides reach.
+template <class T>
+struct NormTensor {
+  std::span<T> values{};
+  NormStrides strides{};
+
+  NormTensor() = default;
+  template <class Values>
+  requires std::convertible_to<Values, std::span<T>> NormTensor(Values&& span,
+                                                                NormStrides steps = {})
+      : values(std::forward<Values>(span)), strides(steps) {}
+  bool empty() const noexcept { return values.empty(); }
+};
+
 /// Which columns count. Everything computed is exactly what it would be with the other columns
 /// removed from the tensor: they change no statistic, their y and dx are 0, and what they hold
-/// (NaN included) does not matter. At most one of the two fields is set; none set: all columns.
+/// (NaN included) does not matter. At most one of the fields is set; none set: all columns.
 struct Validity {
   /// One byte a column, 0: not valid. Size: columns().
   std::span<const std::uint8_t> mask{};
@@ -61,6 +88,9 @@ struct Validity {
   /// columns are `lengths.size()` sequences of equal padded length, one after the other: NCL with
   /// outer = sequences, NLC with outer = sequences * time, or feature-major with inner = both.
   std::span<const std::int64_t> lengths{};
+  /// One weight a column, finite and >= 0; 0: not valid. Weighted statistics, with n the sum of the
+  /// weights: mean = sum(w x) / n, var = sum(w (x - mean)^2) / n. Size: columns().
+  std::span<const float> weights{};
 };
 
 struct NormOptions {
@@ -79,7 +109,8 @@ class BatchNormSaved {
   ~BatchNormSaved();
 
   const NormShape& shape() const noexcept;
-  std::int64_t count() const noexcept;                       ///< Valid columns, n.
+  std::int64_t count() const noexcept;                       ///< Valid columns.
+  double weight() const noexcept;                            ///< n: count(), or sum of the weights.
   std::span<const double> mean() const noexcept;             ///< One a channel.
   std::span<const double> biased_variance() const noexcept;  ///< M2 / n, one a channel.
 
@@ -109,23 +140,31 @@ struct RunningStatistics {
   void update(std::span<const double> batch_mean, std::span<const double> batch_biased_variance);
 };
 
-/// What tensors are made of. Elements are never converted silently.
+/// What tensors are made of. Elements are never converted silently. bfloat16 and float16 are
+/// storage: a value is read as a float, everything is computed as for float, and y or dx is rounded
+/// once, when it is stored.
 template <class T>
-concept NormElement = std::same_as<T, float> || std::same_as<T, double>;
+concept NormElement = std::same_as<T, float> || std::same_as<T, double> ||
+    std::same_as<T, bfloat16> || std::same_as<T, float16>;
+
+/// Gamma, beta and their gradients: never below float.
+template <NormElement T>
+using NormParameter = std::conditional_t<std::same_as<T, double>, double, float>;
 
 template <NormElement T>
 struct BatchNormTrain {
-  std::span<const T> x;        ///< size() values.
-  std::span<const T> gamma{};  ///< One a channel, or empty for all 1.
-  std::span<const T> beta{};   ///< One a channel, or empty for all 0.
-  std::span<T> y;              ///< size() values; may be x itself, must not overlap it otherwise.
+  NormTensor<const T> x;
+  std::span<const NormParameter<T>> gamma{};  ///< One a channel, or empty for all 1.
+  std::span<const NormParameter<T>> beta{};   ///< One a channel, or empty for all 0.
+  NormTensor<const T> residual{};             ///< Added before the activation; or empty for none.
+  NormTensor<T> y;  ///< May be x or residual itself; must not overlap otherwise.
   NormShape shape;
   Validity valid{};
 };
 
 /// Training forward. For each channel, over its n valid columns:
 ///   mean = sum(x) / n,  var = sum((x - mean)^2) / n,
-///   y = act(gamma * (x - mean) / sqrt(var + eps) + beta)
+///   y = act(gamma * (x - mean) / sqrt(var + eps) + beta + residual)
 /// Statistics by leaves of a fixed length, merged in double over a fixed binary tree (Chan, Golub,
 /// LeVeque, 1979): the same bits for any number of threads, in place or not.
 /// An empty tensor, or one without a valid column, has no statistics: count() is 0, y is 0 (all of
@@ -151,20 +190,23 @@ void batch_norm_train(const BatchNormTrain<T>& tensors, const NormOptions& optio
 
 template <NormElement T>
 struct BatchNormBackward {
-  std::span<const T> x;        ///< The forward pass's input.
-  std::span<const T> dy;       ///< Gradient of the loss with respect to y.
-  std::span<const T> gamma{};  ///< As in the forward pass.
-  std::span<const T> beta{};   ///< As in the forward pass; used only to undo a fused relu.
-  std::span<T> dx;             ///< May be dy itself, or x; no other overlap.
-  std::span<T> dgamma{};       ///< One a channel, overwritten; or empty.
-  std::span<T> dbeta{};        ///< One a channel, overwritten; or empty.
-  Validity valid{};            ///< As in the forward pass.
+  NormTensor<const T> x;                      ///< The forward pass's input.
+  NormTensor<const T> dy;                     ///< Gradient of the loss with respect to y.
+  std::span<const NormParameter<T>> gamma{};  ///< As in the forward pass.
+  std::span<const NormParameter<T>> beta{};   ///< As there; used only to undo a fused relu.
+  NormTensor<T> dx;                           ///< May be dy itself, or x; no other overlap.
+  NormTensor<T>
+      dresidual{};  ///< dy after undoing the activation; or empty. May be dy, if dx is not.
+  std::span<NormParameter<T>> dgamma{};  ///< One a channel, overwritten; or empty.
+  std::span<NormParameter<T>> dbeta{};   ///< One a channel, overwritten; or empty.
+  Validity valid{};                      ///< As in the forward pass.
 };
 
 /// Backward. With dy after undoing the activation, sums over the n valid columns, rstd =
 /// 1 / sqrt(var + eps), xhat = (x - mean) * rstd:
 ///   dbeta = sum(dy),  dgamma = sum(dy * xhat),
 ///   dx = gamma * rstd * (dy - dbeta / n - xhat * dgamma / n);   dx = 0 in columns not valid.
+/// With weights, the two terms with n count w times: dx = gamma * rstd * (dy - w * (...) / n).
 /// Shape, eps and activation are those of `saved`. Without a valid column all gradients are 0.
 /// Errors (usage): as above, or a `saved` that does not match these tensors: moved from, of another
 /// element type, size, or set of valid columns. Same bits for any number of threads. No allocation
@@ -175,17 +217,19 @@ void batch_norm_backward(const BatchNormBackward<T>& tensors, const BatchNormSav
 
 template <NormElement T>
 struct BatchNormInfer {
-  std::span<const T> x;
-  std::span<const T> gamma{};
-  std::span<const T> beta{};
+  NormTensor<const T> x;
+  std::span<const NormParameter<T>> gamma{};
+  std::span<const NormParameter<T>> beta{};
+  NormTensor<const T> residual{};    ///< Added before the activation; or empty for none.
   std::span<const double> mean;      ///< Running mean, one a channel.
   std::span<const double> variance;  ///< Running (biased) variance, one a channel, >= 0.
-  std::span<T> y;                    ///< May be x itself; no other overlap.
+  NormTensor<T> y;                   ///< May be x or residual itself; no other overlap.
   NormShape shape;
   Validity valid{};
 };
 
-/// Inference: y = act(gamma * (x - mean) / sqrt(variance + eps) + beta) with the given statistics,
+/// Inference: y = act(gamma * (x - mean) / sqrt(variance + eps) + beta + residual), as given
+/// statistics say;
 /// one multiply-add a value: a * x + b folded where that is exact enough, and (x - mean) * a + beta
 /// where |mean| is so large beside sqrt(variance + eps) that the folded b would cancel.
 /// y = 0 in columns that are not valid. Errors (usage): as above; a negative or non-finite variance

@@ -23,22 +23,39 @@ struct RangeTask {
 /// Runs task over [0, count) on `threads` threads, this one included; see parallel_for.
 void run_on_threads(int threads, std::int64_t count, RangeTask task) noexcept;
 
-/// Runs task(i) for every i in [0, count), each exactly once, on up to `threads` threads;
-/// contiguous runs of tasks go to one thread. `task` must not throw. Returns when all tasks are
-/// done. Inside a task, and while another thread of the process runs a loop, everything is done by
-/// the caller.
-template <class Task>
-void parallel_for(int threads, std::int64_t count, Task&& task) {
+/// Runs share(first, last) on up to `threads` threads, for contiguous shares that make up [0,
+/// count); the same shares for the same count and threads. `share` must not throw. Returns when all
+/// is done. Inside a share, and while another thread of the process runs a loop, everything is done
+/// by the caller.
+template <class Share>
+void parallel_shares(int threads, std::int64_t count, Share&& share) {
   if (threads <= 1 || count <= 1) {
-    for (std::int64_t i = 0; i < count; ++i) task(i);
+    if (count > 0) share(std::int64_t{0}, count);
     return;
   }
-  using Body = std::remove_reference_t<Task>;
+  using Body = std::remove_reference_t<Share>;
   const auto call = [](void* body, std::int64_t first, std::int64_t last) noexcept {
-    for (std::int64_t i = first; i < last; ++i) (*static_cast<Body*>(body))(i);
+    (*static_cast<Body*>(body))(first, last);
   };
   run_on_threads(threads, count,
-                 {call, const_cast<std::remove_const_t<Body>*>(std::addressof(task))});
+                 {call, const_cast<std::remove_const_t<Body>*>(std::addressof(share))});
+}
+
+/// Runs task(i) for every i in [0, count), each exactly once, as parallel_shares does.
+template <class Task>
+void parallel_for(int threads, std::int64_t count, Task&& task) {
+  parallel_shares(threads, count, [&task](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) task(i);
+  });
+}
+
+/// The same with each share from its end to its start: after a parallel_for over the same tasks a
+/// thread begins with what it has just used.
+template <class Task>
+void parallel_for_backwards(int threads, std::int64_t count, Task&& task) {
+  parallel_shares(threads, count, [&task](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = last; i-- > first;) task(i);
+  });
 }
 
 }  // namespace evenrow::core

@@ -11,25 +11,29 @@
 
 // HWY_EXPORT takes plain functions: one of each for every element type.
 #define EVENROW_COLUMNS(SUFFIX, T)                                                                 \
-  void ColumnMomentSums##SUFFIX(const T* x, std::int64_t columns, std::int64_t stride,             \
-                                std::int64_t channels, const double* pivot, double* sum,           \
-                                double* squares) {                                                 \
-    ColumnMomentSums(x, columns, stride, channels, pivot, sum, squares);                           \
+  void ColumnMoments##SUFFIX(const Columns<const T>& x, const Runs& runs, std::int64_t first,      \
+                             std::int64_t count, std::int64_t channels, double* mean,              \
+                             double* m2) {                                                         \
+    ColumnMoments(x, runs, first, count, channels, mean, m2);                                      \
   }                                                                                                \
-  void ColumnNormalize##SUFFIX(const T* x, T* y, std::int64_t columns, std::int64_t stride,        \
-                               std::int64_t channels, const ChannelAffine<T>& k, bool with_relu) { \
-    ColumnNormalize(x, y, columns, stride, channels, k, with_relu);                                \
+  void ColumnGradientSums##SUFFIX(                                                                 \
+      const Columns<const T>& x, const Columns<const T>& dy, const Runs& runs, std::int64_t first, \
+      std::int64_t count, std::int64_t channels, const double* mean,                               \
+      const ColumnGate<NormParameter<T>>& gate, double* sum_dy, double* sum_dy_centered) {         \
+    ColumnGradientSums(x, dy, runs, first, count, channels, mean, gate, sum_dy, sum_dy_centered);  \
   }                                                                                                \
-  void ColumnGradientSums##SUFFIX(const T* x, const T* dy, std::int64_t columns,                   \
-                                  std::int64_t stride, std::int64_t channels, const double* mean,  \
-                                  double* sum_dy, double* sum_dy_centered,                         \
-                                  const ChannelAffine<T>* relu_of) {                               \
-    ColumnGradientSums(x, dy, columns, stride, channels, mean, sum_dy, sum_dy_centered, relu_of);  \
+  void ColumnNormalize##SUFFIX(const Columns<const T>& x, const Columns<const T>& residual,        \
+                               const Columns<T>& y, const Runs& runs, const ColumnRange& range,    \
+                               std::int64_t channels, const ChannelAffine<NormParameter<T>>& k,    \
+                               bool relu, const ColumnBits& bits) {                                \
+    ColumnNormalize(x, residual, y, runs, range, channels, k, relu, bits);                         \
   }                                                                                                \
-  void ColumnInputGradient##SUFFIX(const T* x, const T* dy, T* dx, std::int64_t columns,           \
-                                   std::int64_t stride, std::int64_t channels,                     \
-                                   const ChannelGradient<T>& k, const ChannelAffine<T>* relu_of) { \
-    ColumnInputGradient(x, dy, dx, columns, stride, channels, k, relu_of);                         \
+  void ColumnInputGradient##SUFFIX(                                                                \
+      const Columns<const T>& x, const Columns<const T>& dy, const Columns<T>& dx,                 \
+      const Columns<T>& dresidual, const Runs& runs, const ColumnRange& range,                     \
+      std::int64_t channels, const ChannelGradient<NormParameter<T>>& k,                           \
+      const ColumnGate<NormParameter<T>>& gate) {                                                  \
+    ColumnInputGradient(x, dy, dx, dresidual, runs, range, channels, k, gate);                     \
   }
 
 HWY_BEFORE_NAMESPACE();
@@ -38,6 +42,8 @@ namespace HWY_NAMESPACE {
 
 EVENROW_COLUMNS(F32, float)
 EVENROW_COLUMNS(F64, double)
+EVENROW_COLUMNS(BF16, bfloat16)
+EVENROW_COLUMNS(F16, float16)
 
 }  // namespace HWY_NAMESPACE
 }  // namespace evenrow::kernels
@@ -46,43 +52,65 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace evenrow::kernels {
 
+HWY_EXPORT(MergeColumnMoments);
+HWY_EXPORT(MergeColumnGradientSums);
+
+void merge_column_moments(const double* records, std::int64_t record, std::int64_t m2,
+                          const double* counts, std::int64_t leaves, std::int64_t channels,
+                          double* mean, double* variance) noexcept {
+  HWY_DYNAMIC_DISPATCH(MergeColumnMoments)
+  (records, record, m2, counts, leaves, channels, mean, variance);
+}
+
+void merge_column_gradient_sums(const double* records, std::int64_t record, std::int64_t centered,
+                                std::int64_t leaves, std::int64_t channels, const double* variance,
+                                double eps, double* dbeta, double* dgamma) noexcept {
+  HWY_DYNAMIC_DISPATCH(MergeColumnGradientSums)
+  (records, record, centered, leaves, channels, variance, eps, dbeta, dgamma);
+}
+
 #define EVENROW_EXPORT_COLUMNS(SUFFIX, T)                                                          \
-  HWY_EXPORT(ColumnMomentSums##SUFFIX);                                                            \
-  HWY_EXPORT(ColumnNormalize##SUFFIX);                                                             \
+  HWY_EXPORT(ColumnMoments##SUFFIX);                                                               \
   HWY_EXPORT(ColumnGradientSums##SUFFIX);                                                          \
+  HWY_EXPORT(ColumnNormalize##SUFFIX);                                                             \
   HWY_EXPORT(ColumnInputGradient##SUFFIX);                                                         \
   template <>                                                                                      \
-  void column_moment_sums<T>(const T* x, std::int64_t columns, std::int64_t stride,                \
-                             std::int64_t channels, const double* pivot, double* sum,              \
-                             double* squares) noexcept {                                           \
-    HWY_DYNAMIC_DISPATCH(ColumnMomentSums##SUFFIX)                                                 \
-    (x, columns, stride, channels, pivot, sum, squares);                                           \
+  void column_moments<T>(const Columns<const T>& x, const Runs& runs, std::int64_t first,          \
+                         std::int64_t count, std::int64_t channels, double* mean,                  \
+                         double* m2) noexcept {                                                    \
+    HWY_DYNAMIC_DISPATCH(ColumnMoments##SUFFIX)(x, runs, first, count, channels, mean, m2);        \
   }                                                                                                \
   template <>                                                                                      \
-  void column_normalize<T>(const T* x, T* y, std::int64_t columns, std::int64_t stride,            \
-                           std::int64_t channels, const ChannelAffine<T>& forward,                 \
-                           bool relu) noexcept {                                                   \
-    HWY_DYNAMIC_DISPATCH(ColumnNormalize##SUFFIX)(x, y, columns, stride, channels, forward, relu); \
-  }                                                                                                \
-  template <>                                                                                      \
-  void column_gradient_sums<T>(const T* x, const T* dy, std::int64_t columns, std::int64_t stride, \
-                               std::int64_t channels, const double* mean, double* sum_dy,          \
-                               double* sum_dy_centered,                                            \
-                               const ChannelAffine<T>* relu_of) noexcept {                         \
+  void column_gradient_sums<T>(const Columns<const T>& x, const Columns<const T>& dy,              \
+                               const Runs& runs, std::int64_t first, std::int64_t count,           \
+                               std::int64_t channels, const double* mean,                          \
+                               const ColumnGate<NormParameter<T>>& gate, double* sum_dy,           \
+                               double* sum_dy_centered) noexcept {                                 \
     HWY_DYNAMIC_DISPATCH(ColumnGradientSums##SUFFIX)                                               \
-    (x, dy, columns, stride, channels, mean, sum_dy, sum_dy_centered, relu_of);                    \
+    (x, dy, runs, first, count, channels, mean, gate, sum_dy, sum_dy_centered);                    \
   }                                                                                                \
   template <>                                                                                      \
-  void column_input_gradient<T>(const T* x, const T* dy, T* dx, std::int64_t columns,              \
-                                std::int64_t stride, std::int64_t channels,                        \
-                                const ChannelGradient<T>& gradient,                                \
-                                const ChannelAffine<T>* relu_of) noexcept {                        \
+  void column_normalize<T>(const Columns<const T>& x, const Columns<const T>& residual,            \
+                           const Columns<T>& y, const Runs& runs, const ColumnRange& range,        \
+                           std::int64_t channels, const ChannelAffine<NormParameter<T>>& k,        \
+                           bool relu, const ColumnBits& bits) noexcept {                           \
+    HWY_DYNAMIC_DISPATCH(ColumnNormalize##SUFFIX)                                                  \
+    (x, residual, y, runs, range, channels, k, relu, bits);                                        \
+  }                                                                                                \
+  template <>                                                                                      \
+  void column_input_gradient<T>(const Columns<const T>& x, const Columns<const T>& dy,             \
+                                const Columns<T>& dx, const Columns<T>& dresidual,                 \
+                                const Runs& runs, const ColumnRange& range, std::int64_t channels, \
+                                const ChannelGradient<NormParameter<T>>& k,                        \
+                                const ColumnGate<NormParameter<T>>& gate) noexcept {               \
     HWY_DYNAMIC_DISPATCH(ColumnInputGradient##SUFFIX)                                              \
-    (x, dy, dx, columns, stride, channels, gradient, relu_of);                                     \
+    (x, dy, dx, dresidual, runs, range, channels, k, gate);                                        \
   }
 
 EVENROW_EXPORT_COLUMNS(F32, float)
 EVENROW_EXPORT_COLUMNS(F64, double)
+EVENROW_EXPORT_COLUMNS(BF16, bfloat16)
+EVENROW_EXPORT_COLUMNS(F16, float16)
 
 }  // namespace evenrow::kernels
 #endif  // HWY_ONCE

@@ -1,4 +1,5 @@
-// What the loops over rows and over channels share, compiled once for every SIMD target.
+// What the loops over rows and over channels share, compiled once for every SIMD target: loads and
+// stores of every element type, relu and its bits, one row from end to end.
 #if defined(EVENROW_KERNELS_LANES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef EVENROW_KERNELS_LANES_INL_H_
 #undef EVENROW_KERNELS_LANES_INL_H_
@@ -10,7 +11,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
 
+#include "evenrow/half.hpp"
 #include "kernels/rows.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -18,18 +22,100 @@ namespace evenrow::kernels {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Values of either type as doubles: exact.
-template <class D, hwy::EnableIf<sizeof(hn::TFromD<D>) == 8>* = nullptr>
-HWY_INLINE hn::Vec<D> to_double(D, hn::Vec<D> v) {
-  return v;
+// Whether this target converts float16 itself. Where it does not, values are converted one by one.
+inline constexpr bool kConvertsFloat16 = HWY_TARGET <= HWY_AVX2;
+
+template <class D>
+HWY_INLINE hn::Vec<D> load_half(D d, const bfloat16* p) {
+  const hn::Rebind<std::uint16_t, D> d16;
+  const hn::RebindToUnsigned<D> d32;
+  const auto bits = hn::LoadU(d16, reinterpret_cast<const std::uint16_t*>(p));
+  return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, bits)));
 }
 template <class D>
-HWY_INLINE hn::Vec<D> to_double(D d, hn::Vec<hn::Rebind<float, D>> v) {
-  return hn::PromoteTo(d, v);
+HWY_INLINE hn::Vec<D> load_half(D d, const float16* p) {
+  if constexpr (kConvertsFloat16) {
+    const hn::Rebind<hwy::float16_t, D> d16;
+    return hn::PromoteTo(d, hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(p)));
+  } else {
+    HWY_ALIGN float values[hn::MaxLanes(D())];
+    for (std::size_t i = 0; i < hn::MaxLanes(D()); ++i) values[i] = static_cast<float>(p[i]);
+    return hn::Load(d, values);
+  }
 }
-template <class T, class D>
-HWY_INLINE hn::Vec<D> load_double(D d, const T* p) {
-  return to_double(d, hn::LoadU(hn::Rebind<T, D>(), p));
+
+// Values of any type as floats or doubles: exact.
+template <class D, class T>
+HWY_INLINE hn::Vec<D> load([[maybe_unused]] D d, const T* p) {
+  if constexpr (std::is_same_v<T, hn::TFromD<D>>) {
+    return hn::LoadU(d, p);
+  } else if constexpr (std::is_same_v<hn::TFromD<D>, double>) {
+    return hn::PromoteTo(d, load(hn::Rebind<float, D>(), p));
+  } else {
+    return load_half(d, p);
+  }
+}
+// Computed values as doubles.
+template <class D, class V>
+HWY_INLINE hn::Vec<D> to_double([[maybe_unused]] D d, V v) {
+  if constexpr (std::is_same_v<V, hn::Vec<D>>) {
+    return v;
+  } else {
+    return hn::PromoteTo(d, v);
+  }
+}
+
+// Rounded to the nearest, ties to even.
+template <class D>
+HWY_INLINE auto to_bfloat16([[maybe_unused]] D d, hn::Vec<D> v) {
+  const hn::RebindToUnsigned<D> d32;
+  const auto bits = hn::BitCast(d32, v);
+  const auto upper = hn::ShiftRight<16>(bits);
+  const auto half = hn::Add(hn::Set(d32, 0x7fffu), hn::And(upper, hn::Set(d32, 1u)));
+  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, half));
+  const auto quiet = hn::Or(upper, hn::Set(d32, 0x40u));
+  const auto result = hn::IfThenElse(hn::RebindMask(d32, hn::IsNaN(v)), quiet, rounded);
+  return hn::DemoteTo(hn::Rebind<std::uint16_t, D>(), hn::BitCast(hn::RebindToSigned<D>(), result));
+}
+
+// Computed values to memory. `kStream`: past the caches, to an address that is a multiple of the
+// vector's size.
+template <bool kStream = false, class D, class T>
+HWY_INLINE void store(hn::Vec<D> v, D d, T* p) {
+  if constexpr (std::is_same_v<T, hn::TFromD<D>>) {
+    if constexpr (kStream) {
+      hn::Stream(v, d, p);
+    } else {
+      hn::StoreU(v, d, p);
+    }
+  } else if constexpr (std::is_same_v<T, bfloat16> || kConvertsFloat16) {
+    const hn::Rebind<std::uint16_t, D> d16;
+    const auto half = [&] {
+      if constexpr (std::is_same_v<T, bfloat16>) {
+        return to_bfloat16(d, v);
+      } else {
+        const hn::Rebind<hwy::float16_t, D> d_half;
+        return hn::BitCast(d16, hn::DemoteTo(d_half, v));
+      }
+    }();
+    if constexpr (kStream) {
+      hn::Stream(half, d16, reinterpret_cast<std::uint16_t*>(p));
+    } else {
+      hn::StoreU(half, d16, reinterpret_cast<std::uint16_t*>(p));
+    }
+  } else {
+    HWY_ALIGN float values[hn::MaxLanes(D())];
+    hn::Store(v, d, values);
+    for (std::size_t i = 0; i < hn::MaxLanes(D()); ++i) p[i] = float16(values[i]);
+  }
+}
+
+// As inverse_deviation of coefficients.hpp, for several channels.
+template <class D>
+HWY_INLINE hn::Vec<D> InverseDeviation(D d, hn::Vec<D> variance, double eps) {
+  const auto square = hn::Add(variance, hn::Set(d, eps));
+  const auto inverse = hn::Div(hn::Set(d, 1.0), hn::Sqrt(square));
+  return hn::IfThenZeroElse(hn::Eq(square, hn::Zero(d)), inverse);
 }
 
 // The coefficients of u = (x - center) * scale + shift, as vectors.
@@ -37,8 +123,8 @@ template <class V>
 struct Lanes {
   V center, scale, shift;
 };
-template <class D, class T>
-HWY_INLINE Lanes<hn::Vec<D>> broadcast(D d, const Affine<T>& k) {
+template <class D, class C>
+HWY_INLINE Lanes<hn::Vec<D>> broadcast(D d, const Affine<C>& k) {
   return {hn::Set(d, k.center), hn::Set(d, k.scale), hn::Set(d, k.shift)};
 }
 template <class V>
@@ -58,25 +144,72 @@ HWY_INLINE V through_relu(D d, V x, V dy, const Lanes<V>& forward) {
   return hn::IfThenZeroElse(hn::Le(apply(x, forward), hn::Zero(d)), dy);
 }
 
+// Bits i .. i + lanes of a row of bits, i a multiple of the lanes: where u > 0, or NaN.
+template <class D>
+HWY_INLINE void put_relu_bits(D d, hn::Vec<D> u, std::uint8_t* bits, std::int64_t i) {
+  constexpr std::size_t lanes = hn::MaxLanes(d);
+  std::uint8_t mask[8] = {};
+  hn::StoreMaskBits(d, hn::Not(hn::Le(u, hn::Zero(d))), mask);
+  if constexpr (lanes >= 8) {
+    std::memcpy(bits + i / 8, mask, lanes / 8);
+  } else {
+    const auto shift = static_cast<unsigned>(i % 8);
+    const unsigned ones = ((1u << lanes) - 1) << shift;
+    const unsigned byte = (bits[i / 8] & ~ones) | (static_cast<unsigned>(mask[0]) << shift & ones);
+    bits[i / 8] = static_cast<std::uint8_t>(byte);
+  }
+}
+// What they let through of the gradient, at any i. Reads up to kBitsPadding bytes from i / 8 on.
+template <class D>
+HWY_INLINE hn::Vec<D> through_bits(D d, hn::Vec<D> dy, const std::uint8_t* bits, std::int64_t i) {
+  static_assert(hn::MaxLanes(D()) <= 16);
+  std::uint32_t word;
+  std::memcpy(&word, bits + i / 8, sizeof word);
+  word >>= i % 8;
+  std::uint8_t mask[8] = {};
+  std::memcpy(mask, &word, sizeof word);
+  return hn::IfThenElseZero(hn::LoadMaskBits(d, mask), dy);
+}
+
 // out[i] = value(d, i) for whole vectors of at most kLimit lanes. The last vector ends with the row
 // and overlaps the one before; it is computed before anything is stored, so that out may be an
-// input. Rows shorter than a vector go through the next smaller one.
+// input. Rows shorter than a vector go through the next smaller one. `stream`: past the caches;
+// then out is no input.
 template <std::size_t kLimit, class T, class Value>
-HWY_INLINE void ForRow(T* out, std::int64_t n, const Value& value) {
-  const hn::CappedTag<T, kLimit> d;
+HWY_INLINE void ForRow(T* out, std::int64_t n, bool stream, const Value& value) {
+  const hn::CappedTag<NormParameter<T>, kLimit> d;
   constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
   if (n >= lanes) {
     const auto last = value(d, n - lanes);
-    for (std::int64_t i = 0; i + lanes < n; i += lanes) hn::StoreU(value(d, i), d, out + i);
-    hn::StoreU(last, d, out + n - lanes);
+    std::int64_t i = 0;
+    if (stream) {
+      constexpr auto bytes = static_cast<std::size_t>(lanes) * sizeof(T);
+      const std::size_t before = reinterpret_cast<std::uintptr_t>(out) % bytes;
+      const auto head = static_cast<std::int64_t>((bytes - before) % bytes / sizeof(T));
+      if (head > 0) store(value(d, 0), d, out);
+      for (i = head; i + lanes <= n; i += lanes) store<true>(value(d, i), d, out + i);
+      if (i < n) store(last, d, out + n - lanes);
+      return;
+    }
+    for (; i + lanes < n; i += lanes) store(value(d, i), d, out + i);
+    store(last, d, out + n - lanes);
     return;
   }
-  if constexpr (lanes > 1) ForRow<static_cast<std::size_t>(lanes / 2)>(out, n, value);
+  if constexpr (lanes > 1) ForRow<static_cast<std::size_t>(lanes / 2)>(out, n, false, value);
+}
+template <class T, class Value>
+HWY_INLINE void ForRow(T* out, std::int64_t n, bool stream, const Value& value) {
+  ForRow<hn::MaxLanes(hn::ScalableTag<NormParameter<T>>())>(out, n, stream, value);
 }
 
-template <class T, class Value>
-void ForRow(T* out, std::int64_t n, const Value& value) {
-  ForRow<hn::MaxLanes(hn::ScalableTag<T>())>(out, n, value);
+// visit(d, i) for whole vectors of at most kLimit lanes from `at` on, then for narrower ones: every
+// i once, each a multiple of the lanes away from 0.
+template <class C, std::size_t kLimit = hn::MaxLanes(hn::ScalableTag<C>()), class Visit>
+HWY_INLINE void ForVectors(std::int64_t at, std::int64_t n, const Visit& visit) {
+  const hn::CappedTag<C, kLimit> d;
+  constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
+  for (; at + lanes <= n; at += lanes) visit(d, at);
+  if constexpr (lanes > 1) ForVectors<C, static_cast<std::size_t>(lanes / 2)>(at, n, visit);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -10,20 +10,44 @@
 #include "kernels/rows-inl.h"
 
 // HWY_EXPORT takes plain functions: one of each for every element type.
-#define EVENROW_ROWS(SUFFIX, T)                                                                \
-  Moments RowMoments##SUFFIX(const T* x, std::int64_t n) {                                     \
-    return RowMoments(x, n);                                                                   \
-  }                                                                                            \
-  void RowNormalize##SUFFIX(const T* x, T* y, std::int64_t n, Affine<T> k, bool with_relu) {   \
-    RowNormalize(x, y, n, k, with_relu);                                                       \
-  }                                                                                            \
-  GradientSums RowGradientSums##SUFFIX(const T* x, const T* dy, std::int64_t n, double mean,   \
-                                       double rstd, const Affine<T>* relu_of) {                \
-    return RowGradientSums(x, dy, n, mean, rstd, relu_of);                                     \
-  }                                                                                            \
-  void RowInputGradient##SUFFIX(const T* x, const T* dy, T* dx, std::int64_t n, T center, T a, \
-                                T b, T c, const Affine<T>* relu_of) {                          \
-    RowInputGradient(x, dy, dx, n, center, a, b, c, relu_of);                                  \
+#define EVENROW_ROWS(SUFFIX, T)                                                                    \
+  using C##SUFFIX = NormParameter<T>;                                                              \
+  Moments RowMoments##SUFFIX(const T* x, std::int64_t n) {                                         \
+    return RowMoments(x, n);                                                                       \
+  }                                                                                                \
+  void RowNormalize##SUFFIX(const T* x, T* y, std::int64_t n, const Affine<C##SUFFIX>& k,          \
+                            bool with_relu) {                                                      \
+    RowNormalize<T>(x, nullptr, y, n, k, with_relu, false);                                        \
+  }                                                                                                \
+  GradientSums RowGradientSums##SUFFIX(const T* x, const T* dy, std::int64_t n, double mean,       \
+                                       double rstd, const Affine<C##SUFFIX>* relu_of) {            \
+    return RowGradientSums<T>(x, dy, n, mean, rstd, {relu_of});                                    \
+  }                                                                                                \
+  void RowInputGradient##SUFFIX(const T* x, const T* dy, T* dx, std::int64_t n,                    \
+                                const InputGradient<C##SUFFIX>& k,                                 \
+                                const Affine<C##SUFFIX>* relu_of) {                                \
+    RowInputGradient<T>(x, dy, dx, nullptr, nullptr, n, k, {relu_of}, false);                      \
+  }                                                                                                \
+  Moments ChannelMoments##SUFFIX(const Channel<const T>& x, const Runs& runs, std::int64_t first,  \
+                                 std::int64_t count) {                                             \
+    return ChannelMoments(x, runs, first, count);                                                  \
+  }                                                                                                \
+  void ChannelNormalize##SUFFIX(const Channel<const T>& x, const Channel<const T>& residual,       \
+                                const Channel<T>& y, const Runs& runs, const ColumnRange& range,   \
+                                const Affine<C##SUFFIX>& k, bool with_relu,                        \
+                                const ReluBits& bits) {                                            \
+    ChannelNormalize(x, residual, y, runs, range, k, with_relu, bits);                             \
+  }                                                                                                \
+  GradientSums ChannelGradientSums##SUFFIX(                                                        \
+      const Channel<const T>& x, const Channel<const T>& dy, const Runs& runs, std::int64_t first, \
+      std::int64_t count, double mean, double rstd, const ReluGate<C##SUFFIX>& gate) {             \
+    return ChannelGradientSums(x, dy, runs, first, count, mean, rstd, gate);                       \
+  }                                                                                                \
+  void ChannelInputGradient##SUFFIX(                                                               \
+      const Channel<const T>& x, const Channel<const T>& dy, const Channel<T>& dx,                 \
+      const Channel<T>& dresidual, const Runs& runs, const ColumnRange& range,                     \
+      const InputGradient<C##SUFFIX>& k, const ReluGate<C##SUFFIX>& gate) {                        \
+    ChannelInputGradient(x, dy, dx, dresidual, runs, range, k, gate);                              \
   }
 
 HWY_BEFORE_NAMESPACE();
@@ -32,6 +56,8 @@ namespace HWY_NAMESPACE {
 
 EVENROW_ROWS(F32, float)
 EVENROW_ROWS(F64, double)
+EVENROW_ROWS(BF16, bfloat16)
+EVENROW_ROWS(F16, float16)
 
 }  // namespace HWY_NAMESPACE
 }  // namespace evenrow::kernels
@@ -53,33 +79,83 @@ GradientSums merge(const GradientSums& a, const GradientSums& b) noexcept {
   return {a.dy + b.dy, a.dy_xhat + b.dy_xhat};
 }
 
-#define EVENROW_EXPORT_ROWS(SUFFIX, T)                                                           \
-  HWY_EXPORT(RowMoments##SUFFIX);                                                                \
-  HWY_EXPORT(RowNormalize##SUFFIX);                                                              \
-  HWY_EXPORT(RowGradientSums##SUFFIX);                                                           \
-  HWY_EXPORT(RowInputGradient##SUFFIX);                                                          \
-  template <>                                                                                    \
-  Moments row_moments<T>(const T* x, std::int64_t n) noexcept {                                  \
-    return HWY_DYNAMIC_DISPATCH(RowMoments##SUFFIX)(x, n);                                       \
-  }                                                                                              \
-  template <>                                                                                    \
-  void row_normalize<T>(const T* x, T* y, std::int64_t n, T center, T scale, T shift,            \
-                        bool relu) noexcept {                                                    \
-    HWY_DYNAMIC_DISPATCH(RowNormalize##SUFFIX)(x, y, n, {center, scale, shift}, relu);           \
-  }                                                                                              \
-  template <>                                                                                    \
-  GradientSums row_gradient_sums<T>(const T* x, const T* dy, std::int64_t n, double mean,        \
-                                    double rstd, const Affine<T>* relu_of) noexcept {            \
-    return HWY_DYNAMIC_DISPATCH(RowGradientSums##SUFFIX)(x, dy, n, mean, rstd, relu_of);         \
-  }                                                                                              \
-  template <>                                                                                    \
-  void row_input_gradient<T>(const T* x, const T* dy, T* dx, std::int64_t n, T center, T a, T b, \
-                             T c, const Affine<T>* relu_of) noexcept {                           \
-    HWY_DYNAMIC_DISPATCH(RowInputGradient##SUFFIX)(x, dy, dx, n, center, a, b, c, relu_of);      \
+std::size_t Runs::at_position(std::int64_t position) const noexcept {
+  const Run* const after =
+      std::upper_bound(data, data + size, position,
+                       [](std::int64_t p, const Run& run) { return p < run.before + run.length; });
+  return static_cast<std::size_t>(after - data);
+}
+
+std::size_t Runs::at_column(std::int64_t column) const noexcept {
+  const Run* const after =
+      std::upper_bound(data, data + size, column,
+                       [](std::int64_t c, const Run& run) { return c < run.start + run.length; });
+  return static_cast<std::size_t>(after - data);
+}
+
+#define EVENROW_EXPORT_ROWS(SUFFIX, T)                                                             \
+  HWY_EXPORT(RowMoments##SUFFIX);                                                                  \
+  HWY_EXPORT(RowNormalize##SUFFIX);                                                                \
+  HWY_EXPORT(RowGradientSums##SUFFIX);                                                             \
+  HWY_EXPORT(RowInputGradient##SUFFIX);                                                            \
+  HWY_EXPORT(ChannelMoments##SUFFIX);                                                              \
+  HWY_EXPORT(ChannelNormalize##SUFFIX);                                                            \
+  HWY_EXPORT(ChannelGradientSums##SUFFIX);                                                         \
+  HWY_EXPORT(ChannelInputGradient##SUFFIX);                                                        \
+  template <>                                                                                      \
+  Moments row_moments<T>(const T* x, std::int64_t n) noexcept {                                    \
+    return HWY_DYNAMIC_DISPATCH(RowMoments##SUFFIX)(x, n);                                         \
+  }                                                                                                \
+  template <>                                                                                      \
+  void row_normalize<T>(const T* x, T* y, std::int64_t n, const Affine<NormParameter<T>>& k,       \
+                        bool relu) noexcept {                                                      \
+    HWY_DYNAMIC_DISPATCH(RowNormalize##SUFFIX)(x, y, n, k, relu);                                  \
+  }                                                                                                \
+  template <>                                                                                      \
+  GradientSums row_gradient_sums<T>(const T* x, const T* dy, std::int64_t n, double mean,          \
+                                    double rstd,                                                   \
+                                    const Affine<NormParameter<T>>* relu_of) noexcept {            \
+    return HWY_DYNAMIC_DISPATCH(RowGradientSums##SUFFIX)(x, dy, n, mean, rstd, relu_of);           \
+  }                                                                                                \
+  template <>                                                                                      \
+  void row_input_gradient<T>(const T* x, const T* dy, T* dx, std::int64_t n,                       \
+                             const InputGradient<NormParameter<T>>& k,                             \
+                             const Affine<NormParameter<T>>* relu_of) noexcept {                   \
+    HWY_DYNAMIC_DISPATCH(RowInputGradient##SUFFIX)(x, dy, dx, n, k, relu_of);                      \
+  }                                                                                                \
+  template <>                                                                                      \
+  Moments channel_moments<T>(const Channel<const T>& x, const Runs& runs, std::int64_t first,      \
+                             std::int64_t count) noexcept {                                        \
+    return HWY_DYNAMIC_DISPATCH(ChannelMoments##SUFFIX)(x, runs, first, count);                    \
+  }                                                                                                \
+  template <>                                                                                      \
+  void channel_normalize<T>(const Channel<const T>& x, const Channel<const T>& residual,           \
+                            const Channel<T>& y, const Runs& runs, const ColumnRange& range,       \
+                            const Affine<NormParameter<T>>& k, bool relu,                          \
+                            const ReluBits& bits) noexcept {                                       \
+    HWY_DYNAMIC_DISPATCH(ChannelNormalize##SUFFIX)(x, residual, y, runs, range, k, relu, bits);    \
+  }                                                                                                \
+  template <>                                                                                      \
+  GradientSums channel_gradient_sums<T>(const Channel<const T>& x, const Channel<const T>& dy,     \
+                                        const Runs& runs, std::int64_t first, std::int64_t count,  \
+                                        double mean, double rstd,                                  \
+                                        const ReluGate<NormParameter<T>>& gate) noexcept {         \
+    return HWY_DYNAMIC_DISPATCH(ChannelGradientSums##SUFFIX)(x, dy, runs, first, count, mean,      \
+                                                             rstd, gate);                          \
+  }                                                                                                \
+  template <>                                                                                      \
+  void channel_input_gradient<T>(                                                                  \
+      const Channel<const T>& x, const Channel<const T>& dy, const Channel<T>& dx,                 \
+      const Channel<T>& dresidual, const Runs& runs, const ColumnRange& range,                     \
+      const InputGradient<NormParameter<T>>& k, const ReluGate<NormParameter<T>>& gate) noexcept { \
+    HWY_DYNAMIC_DISPATCH(ChannelInputGradient##SUFFIX)                                             \
+    (x, dy, dx, dresidual, runs, range, k, gate);                                                  \
   }
 
 EVENROW_EXPORT_ROWS(F32, float)
 EVENROW_EXPORT_ROWS(F64, double)
+EVENROW_EXPORT_ROWS(BF16, bfloat16)
+EVENROW_EXPORT_ROWS(F16, float16)
 
 }  // namespace evenrow::kernels
 #endif  // HWY_ONCE

@@ -1,6 +1,6 @@
-// SIMD kernels over one contiguous row (one channel of `[C, m]`, or a segment of it): plain
-// functions, each dispatched at run time to the best target of this CPU (see targets.hpp). They
-// allocate nothing, throw nothing and start no threads. T: float, double.
+// SIMD kernels over rows: contiguous ones (one channel of `[C, m]`), and channels of a tensor that
+// lie in several segments. Plain functions, each dispatched at run time to the best target of this
+// CPU (see targets.hpp). They allocate nothing, throw nothing and start no threads.
 //
 // Sums are taken in double, in leaves of kLeaf values: 32 partial sums (value i goes to sum i mod
 // 32), folded by halves; leaves are then merged over a fixed binary tree (pairwise.hpp). So a
@@ -8,16 +8,17 @@
 // multiply-add (AVX2 and AVX-512 agree bit for bit). Derived error bounds: docs/numerics.md.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
-#include "evenrow/activation.hpp"
+#include "evenrow/batch_norm.hpp"
 
 namespace evenrow::kernels {
 
 /// Values in a leaf: small enough for the pivot to be good and for a copy to stay in L1.
 inline constexpr std::int64_t kLeaf = 1024;
 
-/// Number of values, their mean, and M2 = sum((x - mean)^2) >= 0.
+/// Sum of the weights (without weights: number of values), mean, and M2 = sum(w (x - mean)^2) >= 0.
 struct Moments {
   double count = 0;
   double mean = 0;
@@ -34,16 +35,16 @@ template <class T>
 Moments row_moments(const T* x, std::int64_t n) noexcept;
 
 /// u = (x - center) * scale + shift.
-template <class T>
+template <class C>
 struct Affine {
-  T center = 0;
-  T scale = 1;
-  T shift = 0;
+  C center = 0;
+  C scale = 1;
+  C shift = 0;
 };
 
 /// y[i] = act((x[i] - center) * scale + shift), act none or relu; y may be x. NaN stays NaN.
 template <class T>
-void row_normalize(const T* x, T* y, std::int64_t n, T center, T scale, T shift,
+void row_normalize(const T* x, T* y, std::int64_t n, const Affine<NormParameter<T>>& k,
                    bool relu) noexcept;
 
 /// Sums of the backward pass.
@@ -58,12 +59,99 @@ GradientSums merge(const GradientSums& a, const GradientSums& b) noexcept;
 /// computed as row_normalize does, bit for bit.
 template <class T>
 GradientSums row_gradient_sums(const T* x, const T* dy, std::int64_t n, double mean, double rstd,
-                               const Affine<T>* relu_of = nullptr) noexcept;
+                               const Affine<NormParameter<T>>* relu_of = nullptr) noexcept;
 
-/// dx[i] = a * (dy[i] + b * (x[i] - center) + c); dx may be dy or x; relu_of as above. (Multiplied
-/// out, the factor of x would be gamma rstd^2 dgamma / n, too small for float where rows are wide.)
+/// dx = a * (dy + b * (x - center) + c). (Multiplied out, the factor of x would be
+/// gamma rstd^2 dgamma / n, too small for float where rows are wide.)
+template <class C>
+struct InputGradient {
+  C center = 0;
+  C a = 0;
+  C b = 0;
+  C c = 0;
+};
+
+/// dx[i] as above, from x[i] and dy[i]; dx may be dy or x; relu_of as above.
 template <class T>
-void row_input_gradient(const T* x, const T* dy, T* dx, std::int64_t n, T center, T a, T b, T c,
-                        const Affine<T>* relu_of = nullptr) noexcept;
+void row_input_gradient(const T* x, const T* dy, T* dx, std::int64_t n,
+                        const InputGradient<NormParameter<T>>& k,
+                        const Affine<NormParameter<T>>* relu_of = nullptr) noexcept;
+
+/// Valid columns that follow each other in memory (in each channel).
+struct Run {
+  std::int64_t start = 0;   ///< Index of the first column.
+  std::int64_t length = 0;  ///< >= 1.
+  std::int64_t before = 0;  ///< Valid columns before this run.
+  std::int64_t outer = 0;   ///< Where the first column is: (outer, inner).
+  std::int64_t inner = 0;
+};
+
+/// The valid columns of a tensor as runs, in order. They have positions 0, 1, ...
+struct Runs {
+  const Run* data = nullptr;
+  std::size_t size = 0;
+  std::int64_t segment = 0;              ///< Columns that are contiguous: inner.
+  const float* weights = nullptr;        ///< One a column, or null.
+  const double* leaf_weights = nullptr;  ///< Then: their sum, one a leaf of positions.
+
+  /// Index of the run with this position; size at the end.
+  std::size_t at_position(std::int64_t position) const noexcept;
+  /// Index of the first run that ends after this column; size if none does.
+  std::size_t at_column(std::int64_t column) const noexcept;
+};
+
+/// One channel of a tensor: column (o, i) is at base[o * outer + i]. A null base: no tensor.
+template <class T>
+struct Channel {
+  T* base = nullptr;
+  std::int64_t outer = 0;
+};
+
+/// What a fused relu let through, a bit a value: bit i % 8 of base[o * outer + i / 8]. Bytes may be
+/// read up to kBitsPadding behind the last one.
+using ReluBits = Channel<std::uint8_t>;
+inline constexpr std::int64_t kBitsPadding = 4;
+
+/// How the backward pass undoes a relu: not at all, by the bits, or by computing u again.
+template <class C>
+struct ReluGate {
+  const Affine<C>* forward = nullptr;
+  ReluBits bits{};
+};
+
+/// row_moments of the positions [first, first + count) of a channel; first starts a leaf.
+template <class T>
+Moments channel_moments(const Channel<const T>& x, const Runs& runs, std::int64_t first,
+                        std::int64_t count) noexcept;
+
+/// What the two loops over a channel's columns [begin, end) do besides: `stream` writes past the
+/// caches (then no output is an input), columns that are not valid become 0.
+struct ColumnRange {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+  bool stream = false;
+};
+
+/// y = act((x - center) * scale + shift + residual). y may be x or residual. Bits are written where
+/// they have a base.
+template <class T>
+void channel_normalize(const Channel<const T>& x, const Channel<const T>& residual,
+                       const Channel<T>& y, const Runs& runs, const ColumnRange& range,
+                       const Affine<NormParameter<T>>& k, bool relu, const ReluBits& bits) noexcept;
+
+/// row_gradient_sums of the positions [first, first + count) of a channel; first starts a leaf.
+template <class T>
+GradientSums channel_gradient_sums(const Channel<const T>& x, const Channel<const T>& dy,
+                                   const Runs& runs, std::int64_t first, std::int64_t count,
+                                   double mean, double rstd,
+                                   const ReluGate<NormParameter<T>>& gate) noexcept;
+
+/// dx = a * (dy + w * (b * (x - center) + c)), w being the column's weight or 1, and where it has a
+/// base dresidual = dy; dy after the gate. dx may be dy or x, dresidual may be dy.
+template <class T>
+void channel_input_gradient(const Channel<const T>& x, const Channel<const T>& dy,
+                            const Channel<T>& dx, const Channel<T>& dresidual, const Runs& runs,
+                            const ColumnRange& range, const InputGradient<NormParameter<T>>& k,
+                            const ReluGate<NormParameter<T>>& gate) noexcept;
 
 }  // namespace evenrow::kernels

@@ -141,18 +141,17 @@ namespace {
 
 // One row of a block's linear output z, in place: bias or folded batch norm, activation.
 template <class T>
-void infer_row(const DenseSpec& block, T bias, const norm::ForwardCoefficients<T>& k, T* z,
-               std::int64_t n) {
+void infer_row(const DenseSpec& block, T bias, const kernels::Affine<T>& k, T* z, std::int64_t n) {
   const bool relu = block.activation == Activation::relu;
   if (block.norm == Norm::batch && block.placement == NormPlacement::before_activation) {
-    kernels::row_normalize(z, z, n, k.center, k.scale, k.shift, relu);
+    kernels::row_normalize(z, z, n, k, relu);
     if (!relu) kernels::activate(block.activation, z, z, n);
     return;
   }
-  if (block.has_bias() || relu) kernels::row_normalize(z, z, n, T{0}, T{1}, bias, relu);
+  if (block.has_bias() || relu) kernels::row_normalize(z, z, n, {.shift = bias}, relu);
   if (!relu) kernels::activate(block.activation, z, z, n);
   if (block.norm == Norm::batch) {
-    kernels::row_normalize(z, z, n, k.center, k.scale, k.shift, false);
+    kernels::row_normalize(z, z, n, k, false);
   }
 }
 
@@ -171,7 +170,7 @@ void Network<T>::infer(std::span<const T> x, std::span<T> y, int threads) const 
   }
 
   kernels::apply_target_environment();
-  std::vector<std::vector<norm::ForwardCoefficients<T>>> coefficients(spec_.blocks.size());
+  std::vector<std::vector<kernels::Affine<T>>> coefficients(spec_.blocks.size());
   std::int64_t widest = 0;
   for (std::size_t b = 0; b < spec_.blocks.size(); ++b) {
     const DenseSpec& block = spec_.blocks[b];
@@ -180,9 +179,8 @@ void Network<T>::infer(std::span<const T> x, std::span<T> y, int threads) const 
     if (block.norm == Norm::none) continue;
     const auto gamma = parameter(b, ParameterKind::gamma), beta = parameter(b, ParameterKind::beta);
     for (std::size_t c = 0; c < gamma.size(); ++c) {
-      coefficients[b][c] =
-          norm::infer_coefficients<T>(running_[b].mean[c], running_[b].variance[c], block.eps,
-                                      static_cast<double>(gamma[c]), static_cast<double>(beta[c]));
+      coefficients[b][c] = norm::infer_coefficients<T>(running_[b].mean[c], running_[b].variance[c],
+                                                       block.eps, gamma[c], beta[c]);
     }
   }
 

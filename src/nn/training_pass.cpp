@@ -134,16 +134,16 @@ void TrainingPass<T>::State::forward_rows(Block<T>& block, const T* parameters, 
     const auto at = static_cast<std::size_t>(row);
     block.mean[at] = moments.mean;
     block.biased_variance[at] = variance;
-    const auto k = norm::train_coefficients<T>(moments.mean, variance, dense.eps,
-                                               static_cast<double>(parameters[block.gamma + row]),
-                                               static_cast<double>(parameters[block.beta + row]));
-    kernels::row_normalize(from, to, n, k.center, k.scale, k.shift, relu);
+    const auto k =
+        norm::train_coefficients<T>(moments.mean, variance, dense.eps,
+                                    parameters[block.gamma + row], parameters[block.beta + row]);
+    kernels::row_normalize(from, to, n, k, relu);
   };
   for (std::int64_t row = first; row < last; ++row) {
     const std::int64_t at = row * n;
     if (dense.has_bias()) {
-      kernels::row_normalize(block.linear + at, block.linear + at, n, T{0}, T{1},
-                             parameters[block.bias + row], false);
+      kernels::row_normalize(block.linear + at, block.linear + at, n,
+                             {.shift = parameters[block.bias + row]}, false);
     }
     const bool fuse_relu = block.norm_before() && dense.activation == Activation::relu;
     if (block.norm_before()) {
@@ -222,10 +222,10 @@ void TrainingPass<T>::State::backward_rows(Block<T>& block, const T* parameters,
           kernels::row_gradient_sums(x, g, n, mean, norm::inverse_deviation(variance, dense.eps));
       gradients[static_cast<std::size_t>(block.gamma + row)] = static_cast<T>(sums.dy_xhat);
       gradients[static_cast<std::size_t>(block.beta + row)] = static_cast<T>(sums.dy);
-      const auto k = norm::backward_coefficients<T>(
-          mean, variance, dense.eps, static_cast<double>(parameters[block.gamma + row]),
-          sums.dy_xhat, sums.dy, static_cast<double>(n));
-      kernels::row_input_gradient(x, g, g, n, k.center, k.a, k.b, k.c);
+      const auto k =
+          norm::backward_coefficients<T>(mean, variance, dense.eps, parameters[block.gamma + row],
+                                         sums.dy_xhat, sums.dy, static_cast<double>(n));
+      kernels::row_input_gradient(x, g, g, n, k);
     };
     if (dense.dropout > 0.0) {
       const T scale = static_cast<T>(1.0 / (1.0 - dense.dropout));

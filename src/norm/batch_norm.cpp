@@ -1,114 +1,208 @@
 #include "evenrow/batch_norm.hpp"
 
-#include <array>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "core/fail.hpp"
 #include "core/threads.hpp"
 #include "kernels/targets.hpp"
-#include "norm/channels_last.hpp"
 #include "norm/check.hpp"
-#include "norm/coefficients.hpp"
-#include "norm/inner_contiguous.hpp"
+#include "norm/column_loop.hpp"
+#include "norm/row_loop.hpp"
 #include "norm/saved.hpp"
+#include "norm/schedule.hpp"
 #include "norm/workspace.hpp"
 
 namespace evenrow {
 namespace {
 
+using norm::Buffer;
 using norm::buffer;
+using norm::Strided;
 
 constexpr std::string_view kTrain = "batch_norm_train";
 constexpr std::string_view kBackward = "batch_norm_backward";
 constexpr std::string_view kInfer = "batch_norm_infer";
 
-// A value of gamma or beta, or what an empty one stands for.
 template <class T>
-double parameter(std::span<const T> values, std::int64_t channel, double otherwise) {
-  return values.empty() ? otherwise
-                        : static_cast<double>(values[static_cast<std::size_t>(channel)]);
-}
-
-// Threads cost more than they bring below some ten thousand values.
-int threads_for(std::int64_t values, int requested) {
-  return values < 16384 ? 1 : core::resolve_threads(requested);
-}
+constexpr std::string_view kElement = "float";
+template <>
+constexpr std::string_view kElement<double> = "double";
+template <>
+constexpr std::string_view kElement<bfloat16> = "bfloat16";
+template <>
+constexpr std::string_view kElement<float16> = "float16";
 
 // run(loop) with the one of the two loops that this view needs.
 template <class T, class Run>
 void with_loop(const norm::View& view, norm::Workspace& workspace, int threads, const Run& run) {
-  threads = threads_for(view.size(), threads);
+  threads = view.size() < norm::kOneThread ? 1 : core::resolve_threads(threads);
   if (view.channels_last) {
-    norm::ChannelsLast<T> loop(view, workspace, threads);
+    norm::ColumnLoop<T> loop(view, workspace, threads);
     run(loop);
   } else {
-    norm::InnerContiguous<T> loop(view, workspace, threads);
+    norm::RowLoop<T> loop(view, workspace, threads);
     run(loop);
   }
 }
 
+// A tensor that has been checked: for messages and for the loops.
 template <class T>
-void set_forward(const norm::ChannelCoefficients<T>& k, std::int64_t c,
-                 const norm::ForwardCoefficients<T>& forward) {
-  k.center[c] = forward.center;
-  k.scale[c] = forward.scale;
-  k.shift[c] = forward.shift;
+struct Checked {
+  Buffer buffer;
+  Strided<T> strided;
+};
+template <class T>
+Checked<T> checked(std::string_view function, std::string_view name, const NormTensor<T>& tensor,
+                   const NormShape& shape) {
+  const norm::Steps steps =
+      norm::check_tensor(function, buffer(name, tensor.values), tensor.strides, shape);
+  return {buffer(name, tensor, steps, norm::View(shape)),
+          {tensor.values.data(), steps.outer, steps.channel}};
+}
+// The same for one that may be missing.
+template <class T>
+Checked<T> checked_if_any(std::string_view function, std::string_view name,
+                          const NormTensor<T>& tensor, const NormShape& shape) {
+  return tensor.empty() ? Checked<T>{{name}, {}} : checked(function, name, tensor, shape);
 }
 
 template <class T>
-void check_forward(std::string_view function, std::span<const T> x, std::span<const T> gamma,
-                   std::span<const T> beta, std::span<T> y, const NormShape& shape,
-                   const Validity& valid, const NormOptions& options) {
-  norm::check_shape(function, shape);
+bool same(const Strided<const T>& a, const Strided<T>& b) noexcept {
+  return a.data == b.data;
+}
+
+// Whether output of this type and shape is written past the caches.
+template <class T>
+bool streams(const norm::View& view) noexcept {
+  return norm::worth_streaming(view.size() * static_cast<std::int64_t>(sizeof(T))) &&
+         (view.channels_last || view.inner >= norm::kShortestStreamed);
+}
+
+// Checks the arguments that training and inference share; coefficients and bits are not set yet.
+template <class T, class Tensors>
+norm::Forward<T> check_forward(std::string_view function, const Tensors& t,
+                               const NormOptions& options) {
+  norm::check_shape(function, t.shape);
   norm::check_options(function, options);
-  norm::check_tensor(function, buffer("x", x), shape);
-  norm::check_tensor(function, buffer("y", y), shape);
-  norm::check_channels(function, buffer("gamma", gamma), shape, true);
-  norm::check_channels(function, buffer("beta", beta), shape, true);
-  norm::check_validity(function, shape, valid);
-  const norm::Buffer out = buffer("y", y);
-  norm::check_overlap(function, out, buffer("x", x), true);
-  norm::check_overlap(function, out, buffer("gamma", gamma), false);
-  norm::check_overlap(function, out, buffer("beta", beta), false);
+  const auto x = checked(function, "x", t.x, t.shape);
+  const auto y = checked(function, "y", t.y, t.shape);
+  const auto residual = checked_if_any(function, "residual", t.residual, t.shape);
+  const Buffer gamma = buffer("gamma", t.gamma), beta = buffer("beta", t.beta);
+  norm::check_channels(function, gamma, t.shape, true);
+  norm::check_channels(function, beta, t.shape, true);
+  norm::check_validity(function, t.shape, t.valid);
+  norm::check_overlap(function, y.buffer, x.buffer, true);
+  norm::check_overlap(function, y.buffer, residual.buffer, true);
+  norm::check_overlap(function, y.buffer, gamma, false);
+  norm::check_overlap(function, y.buffer, beta, false);
+  return {.x = x.strided,
+          .residual = residual.strided,
+          .y = y.strided,
+          .relu = options.activation == Activation::relu,
+          .stream = streams<T>(norm::View(t.shape)) && !same(x.strided, y.strided) &&
+                    !same(residual.strided, y.strided)};
+}
+
+// Null for none.
+template <class C>
+const C* parameters(std::span<const C> values) noexcept {
+  return values.empty() ? nullptr : values.data();
+}
+
+// Those of the channels from c on.
+template <class C>
+kernels::Normalization<C> from(const kernels::Normalization<C>& with, std::int64_t c) noexcept {
+  return {with.mean + c, with.variance + c, with.eps,
+          with.gamma == nullptr ? nullptr : with.gamma + c,
+          with.beta == nullptr ? nullptr : with.beta + c};
+}
+template <class C>
+kernels::ChannelAffine<C> from(const kernels::ChannelAffine<C>& k, std::int64_t c) noexcept {
+  return {k.center + c, k.scale + c, k.shift + c};
+}
+template <class C>
+kernels::ChannelGradient<C> from(const kernels::ChannelGradient<C>& k, std::int64_t c) noexcept {
+  return {k.center + c, k.a + c, k.b + c, k.c + c};
+}
+
+// Bytes of a segment's bits, by the shape alone: forward and backward strides may differ.
+std::int64_t bits_of_segment(const norm::View& view) noexcept {
+  return core::block_count(view.channels_last ? view.channels : view.inner, 8);
+}
+std::size_t bits_of_all(const norm::View& view) noexcept {
+  const std::int64_t segments = view.channels_last ? view.outer : view.outer * view.channels;
+  return static_cast<std::size_t>(segments * bits_of_segment(view) + kernels::kBitsPadding);
+}
+norm::StridedBits bits(const norm::View& view, std::uint8_t* data) noexcept {
+  const std::int64_t segment = bits_of_segment(view);
+  if (view.channels_last) return {data, segment, 0};
+  return {data, segment * view.channels, segment};
+}
+
+// What the gradient of a batch without a valid column is: 0.
+template <class T>
+void zero_gradients(const BatchNormBackward<T>& t, const norm::Backward<T>& b,
+                    const norm::View& view, norm::Workspace& workspace,
+                    const norm::ChannelValues<NormParameter<T>>& k) {
+  std::ranges::fill(t.dgamma, NormParameter<T>{0});
+  std::ranges::fill(t.dbeta, NormParameter<T>{0});
+  with_loop<T>(view, workspace, 1, [&](auto& loop) {
+    for (const Strided<T>& out : {b.dx, b.dresidual}) {
+      if (out.data != nullptr) loop.normalize({.x = b.x, .y = out, .k = k.forward});
+    }
+  });
 }
 
 template <NormElement T>
-void check_backward(const BatchNormBackward<T>& t, const BatchNormSaved::State* state) {
+norm::Backward<T> check_backward(const BatchNormBackward<T>& t,
+                                 const BatchNormSaved::State* state) {
   if (state == nullptr) {
     core::fail(ErrorKind::usage,
                "{}: saved has been moved from; give the object that it was moved to", kBackward);
   }
-  if (state->is_double != (sizeof(T) == sizeof(double))) {
+  if (state->element != kElement<T>) {
     core::fail(ErrorKind::usage,
                "{}: saved is of a forward pass in {}, but the tensors here are {}; use one element "
                "type for both",
-               kBackward, state->is_double ? "double" : "float",
-               sizeof(T) == sizeof(double) ? "double" : "float");
+               kBackward, state->element, kElement<T>);
   }
   const NormShape& shape = state->shape;
-  norm::check_tensor(kBackward, buffer("x", t.x), shape);
-  norm::check_tensor(kBackward, buffer("dy", t.dy), shape);
-  norm::check_tensor(kBackward, buffer("dx", t.dx), shape);
-  norm::check_channels(kBackward, buffer("gamma", t.gamma), shape, true);
-  norm::check_channels(kBackward, buffer("beta", t.beta), shape, true);
-  norm::check_channels(kBackward, buffer("dgamma", t.dgamma), shape, true);
-  norm::check_channels(kBackward, buffer("dbeta", t.dbeta), shape, true);
-  norm::check_validity(kBackward, shape, t.valid);
-  const norm::Buffer x = buffer("x", t.x), dy = buffer("dy", t.dy), dx = buffer("dx", t.dx);
-  const norm::Buffer dgamma = buffer("dgamma", t.dgamma), dbeta = buffer("dbeta", t.dbeta);
-  norm::check_overlap(kBackward, dx, x, true);
-  norm::check_overlap(kBackward, dx, dy, true);
-  norm::check_overlap(kBackward, dgamma, dbeta, false);
-  for (const norm::Buffer& output : {dx, dgamma, dbeta}) {
-    norm::check_overlap(kBackward, output, buffer("gamma", t.gamma), false);
-    norm::check_overlap(kBackward, output, buffer("beta", t.beta), false);
+  const auto x = checked(kBackward, "x", t.x, shape), dy = checked(kBackward, "dy", t.dy, shape);
+  const auto dx = checked(kBackward, "dx", t.dx, shape);
+  const auto dresidual = checked_if_any(kBackward, "dresidual", t.dresidual, shape);
+  const Buffer gamma = buffer("gamma", t.gamma), beta = buffer("beta", t.beta);
+  const Buffer dgamma = buffer("dgamma", t.dgamma), dbeta = buffer("dbeta", t.dbeta);
+  for (const Buffer& vector : {gamma, beta, dgamma, dbeta}) {
+    norm::check_channels(kBackward, vector, shape, true);
   }
-  for (const norm::Buffer& output : {dgamma, dbeta}) {
-    for (const norm::Buffer& tensor : {x, dy, dx}) {
+  norm::check_validity(kBackward, shape, t.valid);
+  norm::check_overlap(kBackward, dx.buffer, x.buffer, true);
+  norm::check_overlap(kBackward, dx.buffer, dy.buffer, true);
+  norm::check_overlap(kBackward, dresidual.buffer, x.buffer, false);
+  norm::check_overlap(kBackward, dresidual.buffer, dy.buffer, true);
+  norm::check_overlap(kBackward, dresidual.buffer, dx.buffer, false);
+  norm::check_overlap(kBackward, dgamma, dbeta, false);
+  for (const Buffer& output : {dx.buffer, dresidual.buffer, dgamma, dbeta}) {
+    norm::check_overlap(kBackward, output, gamma, false);
+    norm::check_overlap(kBackward, output, beta, false);
+  }
+  for (const Buffer& output : {dgamma, dbeta}) {
+    for (const Buffer& tensor : {x.buffer, dy.buffer, dx.buffer, dresidual.buffer}) {
       norm::check_overlap(kBackward, output, tensor, false);
     }
   }
+  return {.x = x.strided,
+          .dy = dy.strided,
+          .dx = dx.strided,
+          .dresidual = dresidual.strided,
+          .mean = state->mean.data(),
+          .variance = state->biased_variance.data(),
+          .eps = state->eps,
+          .relu = state->relu,
+          .stream = streams<T>(norm::View(shape)) && !same(x.strided, dx.strided) &&
+                    !same(dy.strided, dx.strided) && !same(dy.strided, dresidual.strided)};
 }
 
 }  // namespace
@@ -124,6 +218,9 @@ const NormShape& BatchNormSaved::shape() const noexcept {
 std::int64_t BatchNormSaved::count() const noexcept {
   return state_->count;
 }
+double BatchNormSaved::weight() const noexcept {
+  return state_->weight;
+}
 std::span<const double> BatchNormSaved::mean() const noexcept {
   return state_->mean;
 }
@@ -134,8 +231,9 @@ std::span<const double> BatchNormSaved::biased_variance() const noexcept {
 template <NormElement T>
 void batch_norm_train(const BatchNormTrain<T>& t, const NormOptions& options,
                       BatchNormSaved& saved) {
+  using C = NormParameter<T>;
   kernels::apply_target_environment();
-  check_forward(kTrain, t.x, t.gamma, t.beta, t.y, t.shape, t.valid, options);
+  norm::Forward<T> forward = check_forward<T>(kTrain, t, options);
   const norm::View view(t.shape);
   norm::Workspace& workspace = norm::Workspace::here();
   workspace.columns.assign(view, t.valid);
@@ -150,25 +248,25 @@ void batch_norm_train(const BatchNormTrain<T>& t, const NormOptions& options,
   BatchNormSaved::State& state = BatchNormSaved::State::reuse(saved);
   state.shape = t.shape;
   state.count = count;
+  state.weight = workspace.columns.weight();
   state.eps = options.eps;
-  state.relu = options.activation == Activation::relu;
-  state.is_double = sizeof(T) == sizeof(double);
+  state.relu = forward.relu;
+  state.element = kElement<T>;
   state.valid_fingerprint = workspace.columns.fingerprint();
   state.mean.assign(static_cast<std::size_t>(view.channels), 0.0);
   state.biased_variance.assign(static_cast<std::size_t>(view.channels), 0.0);
+  const bool keep_bits = forward.relu && forward.residual.data != nullptr;
+  state.relu_bits.resize(keep_bits ? bits_of_all(view) : 0);
+  if (keep_bits) forward.bits = bits(view, state.relu_bits.data());
 
-  const auto k = workspace.coefficients<T>(view.channels);
+  forward.k = workspace.channel_values<C>(view.channels).forward;
+  const kernels::Normalization<C> with{state.mean.data(), state.biased_variance.data(), options.eps,
+                                       parameters(t.gamma), parameters(t.beta)};
   with_loop<T>(view, workspace, options.threads, [&](auto& loop) {
-    if (count == 0) return loop.normalize(t.x.data(), t.y.data(), k, state.relu);  // all padding
-    loop.train(t.x.data(), t.y.data(), k, state.relu,
-               [&](std::int64_t c, const kernels::Moments& moments) {
-                 const double variance = moments.m2 / moments.count;
-                 state.mean[static_cast<std::size_t>(c)] = moments.mean;
-                 state.biased_variance[static_cast<std::size_t>(c)] = variance;
-                 set_forward(k, c,
-                             norm::train_coefficients<T>(moments.mean, variance, options.eps,
-                                                         parameter(t.gamma, c, 1.0),
-                                                         parameter(t.beta, c, 0.0)));
+    if (count == 0) return loop.normalize(forward);  // all padding
+    loop.train(forward, state.mean.data(), state.biased_variance.data(),
+               [&](std::int64_t c, std::int64_t channels) {
+                 kernels::train_coefficients(channels, from(with, c), from(forward.k, c));
                });
   });
 }
@@ -182,9 +280,10 @@ BatchNormSaved batch_norm_train(const BatchNormTrain<T>& tensors, const NormOpti
 
 template <NormElement T>
 void batch_norm_backward(const BatchNormBackward<T>& t, const BatchNormSaved& saved, int threads) {
+  using C = NormParameter<T>;
   kernels::apply_target_environment();
   const BatchNormSaved::State* const state = BatchNormSaved::State::of(saved);
-  check_backward(t, state);
+  norm::Backward<T> backward = check_backward(t, state);
   const norm::View view(state->shape);
   norm::Workspace& workspace = norm::Workspace::here();
   workspace.columns.assign(view, t.valid);
@@ -192,47 +291,43 @@ void batch_norm_backward(const BatchNormBackward<T>& t, const BatchNormSaved& sa
     core::fail(
         ErrorKind::usage,
         "{}: valid has {} columns that are not the {} of the forward pass in saved; give the "
-        "same mask or lengths to both",
+        "same mask, lengths or weights to both",
         kBackward, workspace.columns.count(), state->count);
   }
 
-  const auto k = workspace.coefficients<T>(view.channels);
-  const auto finish = [&](std::int64_t c, const kernels::GradientSums& sums) {
-    const auto at = static_cast<std::size_t>(c);
-    if (!t.dbeta.empty()) t.dbeta[at] = static_cast<T>(sums.dy);
-    if (!t.dgamma.empty()) t.dgamma[at] = static_cast<T>(sums.dy_xhat);
-    if (state->count == 0) return;
-    const auto gradient = norm::backward_coefficients<T>(
-        state->mean[at], state->biased_variance[at], state->eps, parameter(t.gamma, c, 1.0),
-        sums.dy_xhat, sums.dy, static_cast<double>(state->count));
-    k.a[c] = gradient.a;
-    k.b[c] = gradient.b;
-    k.c[c] = gradient.c;
-  };
-  for (std::int64_t c = 0; c < view.channels; ++c) {
-    const auto at = static_cast<std::size_t>(c);
-    set_forward(k, c,
-                norm::train_coefficients<T>(state->mean[at], state->biased_variance[at], state->eps,
-                                            parameter(t.gamma, c, 1.0), parameter(t.beta, c, 0.0)));
+  const norm::ChannelValues<C> k = workspace.channel_values<C>(view.channels);
+  if (state->count == 0) return zero_gradients(t, backward, view, workspace, k);
+  const kernels::Normalization<C> with{state->mean.data(), state->biased_variance.data(),
+                                       state->eps, parameters(t.gamma), parameters(t.beta)};
+  if (state->relu && state->relu_bits.empty()) {
+    kernels::train_coefficients(view.channels, with, k.forward);
+  }
+  backward.forward = k.forward;
+  backward.k = k.backward;
+  if (!state->relu_bits.empty()) {
+    // Only read here; the loops' tensors have one type for both directions.
+    backward.bits = bits(view, const_cast<std::uint8_t*>(state->relu_bits.data()));
   }
   with_loop<T>(view, workspace, threads, [&](auto& loop) {
-    if (state->count == 0) {
-      for (std::int64_t c = 0; c < view.channels; ++c) finish(c, {});
-      return loop.normalize(t.x.data(), t.dx.data(), k, false);  // all padding
-    }
-    loop.backward(t.x.data(), t.dy.data(), t.dx.data(), state->mean.data(),
-                  state->biased_variance.data(), state->eps, k, state->relu, finish);
+    loop.backward(backward, k.dbeta, k.dgamma, [&](std::int64_t c, std::int64_t channels) {
+      kernels::gradient_coefficients(channels, from(with, c), k.dbeta + c, k.dgamma + c,
+                                     state->weight, from(k.backward, c));
+    });
   });
+  for (std::size_t c = 0; c < t.dbeta.size(); ++c) t.dbeta[c] = static_cast<C>(k.dbeta[c]);
+  for (std::size_t c = 0; c < t.dgamma.size(); ++c) t.dgamma[c] = static_cast<C>(k.dgamma[c]);
 }
 
 template <NormElement T>
 void batch_norm_infer(const BatchNormInfer<T>& t, const NormOptions& options) {
+  using C = NormParameter<T>;
   kernels::apply_target_environment();
-  check_forward(kInfer, t.x, t.gamma, t.beta, t.y, t.shape, t.valid, options);
+  norm::Forward<T> forward = check_forward<T>(kInfer, t, options);
+  const Buffer y = buffer("y", t.y.values);
   norm::check_channels(kInfer, buffer("mean", t.mean), t.shape, false);
   norm::check_channels(kInfer, buffer("variance", t.variance), t.shape, false);
-  norm::check_overlap(kInfer, buffer("y", t.y), buffer("mean", t.mean), false);
-  norm::check_overlap(kInfer, buffer("y", t.y), buffer("variance", t.variance), false);
+  norm::check_overlap(kInfer, y, buffer("mean", t.mean), false);
+  norm::check_overlap(kInfer, y, buffer("variance", t.variance), false);
   for (std::size_t c = 0; c < t.mean.size(); ++c) {
     if (!std::isfinite(t.mean[c])) {
       core::fail(ErrorKind::usage, "{}: mean[{}] is {}, expected a finite number", kInfer, c,
@@ -247,25 +342,23 @@ void batch_norm_infer(const BatchNormInfer<T>& t, const NormOptions& options) {
   const norm::View view(t.shape);
   norm::Workspace& workspace = norm::Workspace::here();
   workspace.columns.assign(view, t.valid);
-  const auto k = workspace.coefficients<T>(view.channels);
-  for (std::int64_t c = 0; c < view.channels; ++c) {
-    const auto at = static_cast<std::size_t>(c);
-    set_forward(k, c,
-                norm::infer_coefficients<T>(t.mean[at], t.variance[at], options.eps,
-                                            parameter(t.gamma, c, 1.0), parameter(t.beta, c, 0.0)));
-  }
-  with_loop<T>(view, workspace, options.threads, [&](auto& loop) {
-    loop.normalize(t.x.data(), t.y.data(), k, options.activation == Activation::relu);
-  });
+  forward.k = workspace.channel_values<C>(view.channels).forward;
+  kernels::infer_coefficients<C>(
+      view.channels,
+      {t.mean.data(), t.variance.data(), options.eps, parameters(t.gamma), parameters(t.beta)},
+      forward.k);
+  with_loop<T>(view, workspace, options.threads, [&](auto& loop) { loop.normalize(forward); });
 }
 
-template BatchNormSaved batch_norm_train(const BatchNormTrain<float>&, const NormOptions&);
-template BatchNormSaved batch_norm_train(const BatchNormTrain<double>&, const NormOptions&);
-template void batch_norm_train(const BatchNormTrain<float>&, const NormOptions&, BatchNormSaved&);
-template void batch_norm_train(const BatchNormTrain<double>&, const NormOptions&, BatchNormSaved&);
-template void batch_norm_backward(const BatchNormBackward<float>&, const BatchNormSaved&, int);
-template void batch_norm_backward(const BatchNormBackward<double>&, const BatchNormSaved&, int);
-template void batch_norm_infer(const BatchNormInfer<float>&, const NormOptions&);
-template void batch_norm_infer(const BatchNormInfer<double>&, const NormOptions&);
+#define EVENROW_BATCH_NORM(T)                                                                    \
+  template BatchNormSaved batch_norm_train(const BatchNormTrain<T>&, const NormOptions&);        \
+  template void batch_norm_train(const BatchNormTrain<T>&, const NormOptions&, BatchNormSaved&); \
+  template void batch_norm_backward(const BatchNormBackward<T>&, const BatchNormSaved&, int);    \
+  template void batch_norm_infer(const BatchNormInfer<T>&, const NormOptions&);
+
+EVENROW_BATCH_NORM(float)
+EVENROW_BATCH_NORM(double)
+EVENROW_BATCH_NORM(bfloat16)
+EVENROW_BATCH_NORM(float16)
 
 }  // namespace evenrow

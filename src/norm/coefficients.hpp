@@ -1,64 +1,40 @@
-// From statistics to the numbers that the kernels apply: the one place for these formulas, shared
-// by the operator and by the dense blocks of src/nn. All in double; rounded to T only at the end.
+// The coefficients of one channel, for dense blocks, which normalize a row at a time. The formulas
+// are in kernels/coefficients.hpp.
 #pragma once
 
-#include <cmath>
+#include "kernels/coefficients.hpp"
+#include "kernels/rows.hpp"
 
 namespace evenrow::norm {
 
-/// 1 / sqrt(variance + eps). A row without any variance and eps = 0 has xhat = 0, so 0 here: then y
-/// is beta and dx is 0, as with every other eps.
-inline double inverse_deviation(double variance, double eps) noexcept {
-  const double square = variance + eps;
-  return square == 0.0 ? 0.0 : 1.0 / std::sqrt(square);
+using kernels::inverse_deviation;
+
+template <class T>
+kernels::Affine<T> train_coefficients(double mean, double biased_variance, double eps, T gamma,
+                                      T beta) noexcept {
+  kernels::Affine<T> k;
+  kernels::train_coefficients<T>(1, {&mean, &biased_variance, eps, &gamma, &beta},
+                                 {&k.center, &k.scale, &k.shift});
+  return k;
 }
 
-/// y = (x - center) * scale + shift.
 template <class T>
-struct ForwardCoefficients {
-  T center, scale, shift;
-};
-
-/// Training: centred always. The mean is rounded to T for `center`; what that loses goes into
-/// `shift`, so that an offset costs no accuracy.
-template <class T>
-ForwardCoefficients<T> train_coefficients(double mean, double biased_variance, double eps,
-                                          double gamma, double beta) noexcept {
-  const double scale = gamma * inverse_deviation(biased_variance, eps);
-  const T center = static_cast<T>(mean);
-  return {center, static_cast<T>(scale),
-          static_cast<T>(beta - (mean - static_cast<double>(center)) * scale)};
+kernels::Affine<T> infer_coefficients(double mean, double variance, double eps, T gamma,
+                                      T beta) noexcept {
+  kernels::Affine<T> k;
+  kernels::infer_coefficients<T>(1, {&mean, &variance, eps, &gamma, &beta},
+                                 {&k.center, &k.scale, &k.shift});
+  return k;
 }
 
-/// Inference: folded to x * scale + shift (center 0) unless |mean| is so large beside the standard
-/// deviation that shift = beta - mean * scale would cancel against x * scale: above a ratio of 8
-/// the folded form loses more than three bits, and the centred one is used.
 template <class T>
-ForwardCoefficients<T> infer_coefficients(double mean, double variance, double eps, double gamma,
-                                          double beta) noexcept {
-  const double deviation = std::sqrt(variance + eps);
-  if (!(std::abs(mean) <= 8.0 * deviation)) {
-    return train_coefficients<T>(mean, variance, eps, gamma, beta);
-  }
-  const double scale = gamma * inverse_deviation(variance, eps);
-  return {T{0}, static_cast<T>(scale), static_cast<T>(beta - mean * scale)};
-}
-
-/// dx = a * (dy + b * (x - center) + c), from dbeta = sum(dy), dgamma = sum(dy * xhat) over n
-/// columns.
-template <class T>
-struct BackwardCoefficients {
-  T center, a, b, c;
-};
-template <class T>
-BackwardCoefficients<T> backward_coefficients(double mean, double biased_variance, double eps,
-                                              double gamma, double dgamma, double dbeta,
-                                              double n) noexcept {
-  const double rstd = inverse_deviation(biased_variance, eps);
-  const T center = static_cast<T>(mean);
-  const double b = -rstd * dgamma / n;
-  const double c = -dbeta / n - b * (mean - static_cast<double>(center));
-  return {center, static_cast<T>(gamma * rstd), static_cast<T>(b), static_cast<T>(c)};
+kernels::InputGradient<T> backward_coefficients(double mean, double biased_variance, double eps,
+                                                T gamma, double dgamma, double dbeta,
+                                                double n) noexcept {
+  kernels::InputGradient<T> k;
+  kernels::gradient_coefficients<T>(1, {&mean, &biased_variance, eps, &gamma, nullptr}, &dbeta,
+                                    &dgamma, n, {&k.center, &k.a, &k.b, &k.c});
+  return k;
 }
 
 }  // namespace evenrow::norm

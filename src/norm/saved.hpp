@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -13,11 +14,15 @@ namespace evenrow {
 struct BatchNormSaved::State {
   NormShape shape;
   std::int64_t count = 0;
+  double weight = 0;
   double eps = 0;
   bool relu = false;
-  bool is_double = false;               // element type of the forward pass
+  std::string_view element;             // type of the forward pass
   std::uint64_t valid_fingerprint = 0;  // of the columns that counted
   std::vector<double> mean, biased_variance;
+  // Where a relu came after a residual, x alone does not tell what it let through: a bit a value,
+  // each segment of a channel (each column where channels are last) in bytes of its own.
+  std::vector<std::uint8_t> relu_bits;
 
   static BatchNormSaved wrap(std::unique_ptr<State> state) noexcept {
     return BatchNormSaved(std::move(state));

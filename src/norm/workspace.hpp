@@ -6,15 +6,19 @@
 #include <tuple>
 #include <vector>
 
+#include "kernels/coefficients.hpp"
 #include "kernels/rows.hpp"
 #include "norm/valid_columns.hpp"
 
 namespace evenrow::norm {
 
-/// What the kernels apply, one of each a channel (coefficients.hpp): forward and backward.
-template <class T>
-struct ChannelCoefficients {
-  T *center, *scale, *shift, *a, *b, *c;
+/// One of each a channel: what the kernels apply, forward and backward, and the sums of the
+/// backward pass.
+template <class C>
+struct ChannelValues {
+  kernels::ChannelAffine<C> forward;
+  kernels::ChannelGradient<C> backward;
+  double *dbeta, *dgamma;
 };
 
 class Workspace {
@@ -30,13 +34,17 @@ class Workspace {
     return storage.data();
   }
 
-  template <class T>
-  ChannelCoefficients<T> coefficients(std::int64_t channels) {
-    std::vector<T>& storage = std::get<std::vector<T>>(coefficients_);
-    grow(storage, 6 * channels);
-    T* const p = storage.data();
-    return {
-        p, p + channels, p + 2 * channels, p + 3 * channels, p + 4 * channels, p + 5 * channels};
+  /// C: float or double.
+  template <class C>
+  ChannelValues<C> channel_values(std::int64_t channels) {
+    std::vector<C>& storage = std::get<std::vector<C>>(coefficients_);
+    grow(storage, 7 * channels);
+    grow(sums_, 2 * channels);
+    C* const k = storage.data();
+    return {{k, k + channels, k + 2 * channels},
+            {k + 3 * channels, k + 4 * channels, k + 5 * channels, k + 6 * channels},
+            sums_.data(),
+            sums_.data() + channels};
   }
 
   /// This thread's own.
@@ -56,6 +64,7 @@ class Workspace {
   std::tuple<std::vector<double>, std::vector<kernels::Moments>, std::vector<kernels::GradientSums>>
       partial_;
   std::tuple<std::vector<float>, std::vector<double>> coefficients_;
+  std::vector<double> sums_;
 };
 
 }  // namespace evenrow::norm

@@ -214,7 +214,7 @@ TEST(BackwardMistakes, AMaskOfAsManyOtherColumnsIsRefused) {
   a.mask = {1, 1, 1, 1, 0, 1, 1, 1};
   a.backward.valid.mask = a.mask;
   EXPECT_THAT([&] { batch_norm_backward(a.backward, saved); },
-              ThrowsError(ErrorKind::usage, "give the same mask or lengths to both"));
+              ThrowsError(ErrorKind::usage, "give the same mask, lengths or weights to both"));
 }
 
 TEST(BackwardMistakes, SavedOfAnotherElementTypeIsRefused) {

@@ -1,0 +1,62 @@
+// From statistics to the numbers that the loops apply: the one place for these formulas. All in
+// double, many channels at a time; rounded to float only at the end.
+#pragma once
+
+#include <cstdint>
+
+namespace evenrow::kernels {
+
+/// One value of each field a channel: y = (x - center) * scale + shift.
+template <class C>
+struct ChannelAffine {
+  C* center;
+  C* scale;
+  C* shift;
+};
+
+/// One value of each field a channel: dx = a * (dy + b * (x - center) + c).
+template <class C>
+struct ChannelGradient {
+  C* center;
+  C* a;
+  C* b;
+  C* c;
+};
+
+/// What a channel is normalized with: statistics, eps, and parameters where they are not null
+/// (gamma 1, beta 0 where they are).
+template <class C>
+struct Normalization {
+  const double* mean;
+  const double* variance;
+  double eps;
+  const C* gamma;
+  const C* beta;
+};
+
+/// 1 / sqrt(variance + eps). A row without any variance and eps = 0 has xhat = 0, so 0 here: then y
+/// is beta and dx is 0, as with every other eps.
+double inverse_deviation(double variance, double eps) noexcept;
+
+/// Training: centred always. The mean is rounded to C for `center`; what that loses goes into
+/// `shift`, so that an offset costs no accuracy.
+///   scale = gamma / sqrt(variance + eps),  shift = beta - (mean - center) * scale
+template <class C>
+void train_coefficients(std::int64_t channels, const Normalization<C>& with,
+                        const ChannelAffine<C>& k) noexcept;
+
+/// Inference: folded to x * scale + shift (center 0) unless |mean| is so large beside the standard
+/// deviation that shift = beta - mean * scale would cancel against x * scale: above a ratio of 8
+/// the folded form loses more than three bits, and the centred one is used.
+template <class C>
+void infer_coefficients(std::int64_t channels, const Normalization<C>& with,
+                        const ChannelAffine<C>& k) noexcept;
+
+/// From dbeta = sum(dy) and dgamma = sum(dy * xhat), n being the sum of the weights:
+///   a = gamma / sqrt(variance + eps),  b = -dgamma / sqrt(variance + eps) / n,
+///   c = -dbeta / n - b * (mean - center)
+template <class C>
+void gradient_coefficients(std::int64_t channels, const Normalization<C>& with, const double* dbeta,
+                           const double* dgamma, double n, const ChannelGradient<C>& k) noexcept;
+
+}  // namespace evenrow::kernels

@@ -1,0 +1,38 @@
+// How a call of the operator is cut: into tasks for threads, and so that what is read twice is
+// still in a cache the second time. Only speed depends on it: which values are summed together is
+// fixed by shape alone (leaves and their tree).
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "core/caches.hpp"
+#include "core/sizes.hpp"
+
+namespace evenrow::norm {
+
+/// Values that are worth a task of their own.
+inline constexpr std::int64_t kTask = 32768;
+
+/// Threads cost more than they bring below some ten thousand values.
+inline constexpr std::int64_t kOneThread = 16384;
+
+/// What all threads together may count on finding again in the last cache.
+inline std::int64_t cached_bytes() noexcept {
+  return core::cache_sizes().shared / 2;
+}
+
+/// Whether every thread gets about as many items.
+inline bool balanced(std::int64_t items, int threads) noexcept {
+  return items % threads == 0 || items >= 8 * threads;
+}
+
+/// Output of so many bytes is written past the caches: it would not stay there, and the line that a
+/// store replaces need not be read.
+inline bool worth_streaming(std::int64_t bytes) noexcept {
+  return bytes >= core::cache_sizes().shared / 2;
+}
+/// Shorter pieces of contiguous output are not: their ends would be written in parts of a line.
+inline constexpr std::int64_t kShortestStreamed = 1024;
+
+}  // namespace evenrow::norm

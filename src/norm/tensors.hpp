@@ -1,0 +1,70 @@
+// What a call of the operator works on, after its arguments have been checked: the two loops take
+// these, for every direction the same.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/coefficients.hpp"
+#include "kernels/columns.hpp"
+#include "kernels/rows.hpp"
+
+namespace evenrow::norm {
+
+/// A tensor with the strides of a View. Null data: no tensor.
+template <class T>
+struct Strided {
+  T* data = nullptr;
+  std::int64_t outer = 0;
+  std::int64_t channel = 0;
+
+  kernels::Channel<T> row(std::int64_t c) const noexcept {
+    return {data == nullptr ? nullptr : data + c * channel, outer};
+  }
+  /// Channels from c on of a channels-last tensor.
+  kernels::Columns<T> columns(std::int64_t c) const noexcept {
+    return {data == nullptr ? nullptr : data + c, outer};
+  }
+};
+
+/// Bits of a tensor of the same sizes, each segment in bytes of its own; see kernels::ReluBits.
+struct StridedBits {
+  std::uint8_t* data = nullptr;
+  std::int64_t outer = 0;
+  std::int64_t channel = 0;
+
+  kernels::ReluBits row(std::int64_t c) const noexcept {
+    return {data == nullptr ? nullptr : data + c * channel, outer};
+  }
+  kernels::ColumnBits columns(std::int64_t c) const noexcept {
+    return {data == nullptr ? nullptr : data + c / 8, outer};
+  }
+};
+
+/// y = act((x - center) * scale + shift + residual), training and inference.
+template <class T>
+struct Forward {
+  Strided<const T> x{}, residual{};
+  Strided<T> y{};
+  kernels::ChannelAffine<NormParameter<T>> k{};
+  bool relu = false;
+  StridedBits bits{};  // to be written
+  bool stream = false;
+};
+
+/// dx = a * (dy + b * (x - center) + c), dy after undoing a relu: by `bits` where they have data,
+/// else by computing it again with `forward` if `relu`.
+template <class T>
+struct Backward {
+  Strided<const T> x{}, dy{};
+  Strided<T> dx{}, dresidual{};
+  const double* mean = nullptr;
+  const double* variance = nullptr;
+  double eps = 0;
+  kernels::ChannelAffine<NormParameter<T>> forward{};
+  kernels::ChannelGradient<NormParameter<T>> k{};
+  bool relu = false;
+  StridedBits bits{};
+  bool stream = false;
+};
+
+}  // namespace evenrow::norm
