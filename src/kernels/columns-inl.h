@@ -12,6 +12,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
+#include <type_traits>
 
 #include "kernels/columns.hpp"
 #include "kernels/lanes-inl.h"
@@ -22,96 +24,48 @@ namespace evenrow::kernels {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Columns a tile: few enough for a tile to be still in L1 when its next channels are read.
-inline constexpr std::int64_t kTile = 16;
-// Channels that are summed together: a tile of them, and their sums, stay in L1.
-inline constexpr std::int64_t kSummed = 256;
+// Channels that are summed together: their sums stay in L1.
+inline constexpr std::int64_t kSummed = 1024;
+// Columns that are read side by side: what belongs to a channel is loaded once for all of them.
+inline constexpr std::int64_t kSideBySide = 8;
 
-// sum_a[c] += a, sum_ab[c] += a * b over a few columns, for whole vectors of at most kLimit
-// channels from `at` on, then for the rest with narrower ones. terms(d, column, channel, a, b)
-// gives both as vectors of doubles. Four vectors at a time hide the latency of the additions.
-template <std::size_t kLimit, class Terms>
-HWY_INLINE void TileSums(std::int64_t columns, std::int64_t at, std::int64_t channels,
-                         double* sum_a, double* sum_ab, const Terms& terms) {
-  const hn::CappedTag<double, kLimit> d;
-  using V = hn::Vec<decltype(d)>;
-  constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
-  for (; at + 4 * lanes <= channels; at += 4 * lanes) {
-    double* const to_a = sum_a + at;
-    double* const to_ab = sum_ab + at;
-    V a0 = hn::LoadU(d, to_a), a1 = hn::LoadU(d, to_a + lanes);
-    V a2 = hn::LoadU(d, to_a + 2 * lanes), a3 = hn::LoadU(d, to_a + 3 * lanes);
-    V ab0 = hn::LoadU(d, to_ab), ab1 = hn::LoadU(d, to_ab + lanes);
-    V ab2 = hn::LoadU(d, to_ab + 2 * lanes), ab3 = hn::LoadU(d, to_ab + 3 * lanes);
-    for (std::int64_t j = 0; j < columns; ++j) {
-      V a, b;
-      terms(d, j, at, a, b);
-      a0 = hn::Add(a0, a);
-      ab0 = hn::MulAdd(a, b, ab0);
-      terms(d, j, at + lanes, a, b);
-      a1 = hn::Add(a1, a);
-      ab1 = hn::MulAdd(a, b, ab1);
-      terms(d, j, at + 2 * lanes, a, b);
-      a2 = hn::Add(a2, a);
-      ab2 = hn::MulAdd(a, b, ab2);
-      terms(d, j, at + 3 * lanes, a, b);
-      a3 = hn::Add(a3, a);
-      ab3 = hn::MulAdd(a, b, ab3);
-    }
-    hn::StoreU(a0, d, to_a);
-    hn::StoreU(a1, d, to_a + lanes);
-    hn::StoreU(a2, d, to_a + 2 * lanes);
-    hn::StoreU(a3, d, to_a + 3 * lanes);
-    hn::StoreU(ab0, d, to_ab);
-    hn::StoreU(ab1, d, to_ab + lanes);
-    hn::StoreU(ab2, d, to_ab + 2 * lanes);
-    hn::StoreU(ab3, d, to_ab + 3 * lanes);
-  }
-  for (; at + lanes <= channels; at += lanes) {
-    V a_sum = hn::LoadU(d, sum_a + at);
-    V ab_sum = hn::LoadU(d, sum_ab + at);
-    for (std::int64_t j = 0; j < columns; ++j) {
-      V a, b;
-      terms(d, j, at, a, b);
+// sum_a[c] += a, sum_ab[c] += a * b over kColumns columns from j on, one after the other.
+// terms(d, column, channel, a, b) gives both as vectors of doubles.
+template <std::int64_t kColumns, class Terms>
+HWY_INLINE void SumColumns(std::int64_t j, std::int64_t channels, double* sum_a, double* sum_ab,
+                           const Terms& terms) {
+  // Copies: what the loop stores may be, as far as the compiler knows, what a reference refers to.
+  ForVectors<double>(0, channels, [j, sum_a, sum_ab, terms](auto d, std::int64_t c) {
+    auto a_sum = hn::LoadU(d, sum_a + c), ab_sum = hn::LoadU(d, sum_ab + c);
+    HWY_UNROLL(8)
+    for (std::int64_t i = 0; i < kColumns; ++i) {
+      hn::Vec<decltype(d)> a, b;
+      terms(d, j + i, c, a, b);
       a_sum = hn::Add(a_sum, a);
       ab_sum = hn::MulAdd(a, b, ab_sum);
     }
-    hn::StoreU(a_sum, d, sum_a + at);
-    hn::StoreU(ab_sum, d, sum_ab + at);
-  }
-  if constexpr (lanes > 1) {
-    TileSums<static_cast<std::size_t>(lanes / 2)>(columns, at, channels, sum_a, sum_ab, terms);
-  }
+    hn::StoreU(a_sum, d, sum_a + c);
+    hn::StoreU(ab_sum, d, sum_ab + c);
+  });
 }
 
-// visit(first column, columns, first channel, channels) for the positions [first, first + count),
-// in tiles.
-template <class Visit>
-HWY_INLINE void ForTiles(const Runs& runs, std::int64_t first, std::int64_t count,
-                         const Visit& visit) {
-  const Run* run = runs.data + runs.at_position(first);
-  for (std::int64_t skip = first - run->before; count > 0; ++run, skip = 0) {
-    const std::int64_t end = run->start + std::min(run->length, skip + count);
-    count -= end - run->start - skip;
-    for (std::int64_t j = run->start + skip; j < end; j += kTile) {
-      visit(j, std::min(kTile, end - j));
-    }
-  }
-}
-
+// The sums over the positions [first, first + count).
 template <class Terms>
 HWY_INLINE void LeafColumnSums(const Runs& runs, std::int64_t first, std::int64_t count,
                                std::int64_t channels, double* sum_a, double* sum_ab,
                                const Terms& terms) {
   std::fill_n(sum_a, channels, 0.0);
   std::fill_n(sum_ab, channels, 0.0);
-  ForTiles(runs, first, count, [&](std::int64_t from, std::int64_t columns) {
-    TileSums<hn::MaxLanes(hn::ScalableTag<double>())>(
-        columns, 0, channels, sum_a, sum_ab,
-        [&terms, from](auto d, std::int64_t j, std::int64_t c, auto& a, auto& b) {
-          terms(d, from + j, c, a, b);
-        });
-  });
+  const Run* run = runs.data + runs.at_position(first);
+  for (std::int64_t skip = first - run->before; count > 0; ++run, skip = 0) {
+    std::int64_t j = run->start + skip;
+    const std::int64_t end = std::min(run->start + run->length, j + count);
+    count -= end - j;
+    for (; j + kSideBySide <= end; j += kSideBySide) {
+      SumColumns<kSideBySide>(j, channels, sum_a, sum_ab, terms);
+    }
+    for (; j < end; ++j) SumColumns<1>(j, channels, sum_a, sum_ab, terms);
+  }
 }
 
 // At most kSummed channels. The pivot is the mean of the leaf's first columns, found as a
@@ -121,12 +75,12 @@ template <class T>
 void SomeColumnMoments(const Columns<const T>& x, const Runs& runs, std::int64_t first,
                        std::int64_t count, std::int64_t channels, double* mean, double* m2) {
   double sum[kSummed];
-  const auto difference = [&x, mean](auto d, std::int64_t j, std::int64_t c) {
+  const auto difference = [x, mean](auto d, std::int64_t j, std::int64_t c) {
     return hn::Sub(load(d, x.base + j * x.column + c), hn::LoadU(d, mean + c));
   };
   const auto add = [&](std::int64_t n) {
     LeafColumnSums(runs, first, n, channels, sum, m2,
-                   [&](auto d, std::int64_t j, std::int64_t c, auto& a, auto& b) {
+                   [difference](auto d, std::int64_t j, std::int64_t c, auto& a, auto& b) {
                      a = difference(d, j, c);
                      b = a;
                    });
@@ -154,11 +108,12 @@ void SomeColumnMoments(const Columns<const T>& x, const Runs& runs, std::int64_t
     return center(static_cast<double>(count));
   }
   for (int pass = 0; pass < 2; ++pass) {
-    LeafColumnSums(runs, first, count, channels, sum, m2,
-                   [&](auto d, std::int64_t j, std::int64_t c, auto& a, auto& b) {
-                     b = difference(d, j, c);
-                     a = hn::Mul(hn::Set(d, static_cast<double>(runs.weights[j])), b);
-                   });
+    LeafColumnSums(
+        runs, first, count, channels, sum, m2,
+        [difference, w = runs.weights](auto d, std::int64_t j, std::int64_t c, auto& a, auto& b) {
+          b = difference(d, j, c);
+          a = hn::Mul(hn::Set(d, static_cast<double>(w[j])), b);
+        });
     center(runs.leaf_weights[first / kColumnLeaf]);
   }
 }
@@ -254,30 +209,15 @@ inline void MergeColumnGradientSums(const double* records, std::int64_t record,
   });
 }
 
-template <class D, class C>
-HWY_INLINE Lanes<hn::Vec<D>> load_affine(D d, const ChannelAffine<C>& k, std::int64_t c) {
-  return {hn::LoadU(d, k.center + c), hn::LoadU(d, k.scale + c), hn::LoadU(d, k.shift + c)};
-}
+// How a gate is undone, known when a loop is compiled.
+enum class Gate { open, bits, forward };
 
-// visit(gate) with gate(d, channel) giving a function of (d, column, x, dy), which is what the gate
-// lets through of dy.
+// visit(kind) with kind() being the Gate.
 template <class C, class Visit>
 HWY_INLINE void with_column_gate(const ColumnGate<C>& gate, const Visit& visit) {
-  if (gate.bits.base != nullptr) {
-    visit([bits = gate.bits](auto, std::int64_t c) {
-      return [bits, c](auto d, std::int64_t j, auto, auto dy) {
-        return through_bits(d, dy, bits.base + j * bits.column, c);
-      };
-    });
-  } else if (gate.forward != nullptr) {
-    visit([k = *gate.forward](auto vector, std::int64_t c) {
-      return [k = load_affine(vector, k, c)](auto d, std::int64_t, auto x, auto dy) {
-        return through_relu(d, x, dy, k);
-      };
-    });
-  } else {
-    visit([](auto, std::int64_t) { return [](auto, std::int64_t, auto, auto dy) { return dy; }; });
-  }
+  if (gate.bits.base != nullptr) return visit(std::integral_constant<Gate, Gate::bits>());
+  if (gate.forward != nullptr) return visit(std::integral_constant<Gate, Gate::forward>());
+  visit(std::integral_constant<Gate, Gate::open>());
 }
 
 template <class T>
@@ -286,77 +226,170 @@ void ColumnGradientSums(const Columns<const T>& x, const Columns<const T>& dy, c
                         const double* mean, const ColumnGate<NormParameter<T>>& gate,
                         double* sum_dy, double* sum_dy_centered) {
   using C = NormParameter<T>;
-  with_column_gate<C>(gate, [&](auto gated) {
-    for (std::int64_t at = 0; at < channels; at += kSummed) {
-      LeafColumnSums(runs, first, count, std::min(kSummed, channels - at), sum_dy + at,
-                     sum_dy_centered + at,
-                     [&](auto d, std::int64_t j, std::int64_t channel, auto& a, auto& b) {
-                       const hn::Rebind<C, decltype(d)> dc;
-                       const std::int64_t c = at + channel;
-                       const auto value = load(dc, x.base + j * x.column + c);
-                       const auto g = load(dc, dy.base + j * dy.column + c);
-                       a = to_double(d, gated(dc, c)(dc, j, value, g));
-                       b = hn::Sub(to_double(d, value), hn::LoadU(d, mean + c));
-                     });
-    }
+  with_column_gate(gate, [&](auto kind) {
+    const ChannelAffine<C> k = kind() == Gate::forward ? *gate.forward : ChannelAffine<C>{};
+    const auto terms = [=, bits = gate.bits](auto d, std::int64_t j, std::int64_t c, auto& a,
+                                             auto& b) {
+      const hn::Rebind<C, decltype(d)> dc;
+      const auto value = load(dc, x.base + j * x.column + c);
+      auto g = load(dc, dy.base + j * dy.column + c);
+      if constexpr (kind() == Gate::bits) {
+        g = through_bits(dc, g, bits.base + j * bits.column, c);
+      } else if constexpr (kind() == Gate::forward) {
+        g = through_relu(dc, value, g,
+                         Lanes<decltype(g)>{hn::LoadU(dc, k.center + c), hn::LoadU(dc, k.scale + c),
+                                            hn::LoadU(dc, k.shift + c)});
+      }
+      a = to_double(d, g);
+      b = hn::Sub(to_double(d, value), hn::LoadU(d, mean + c));
+    };
+    LeafColumnSums(runs, first, count, channels, sum_dy, sum_dy_centered, terms);
   });
 }
 
-// value(column, k) to `out` for all columns of a tile, with k = prepare(d, channel) kept in
-// registers, four vectors at a time.
-template <bool kStream, class T, class Prepare, class Value>
-HWY_INLINE void TileMap(const Columns<T>& out, std::int64_t first, std::int64_t columns,
-                        std::int64_t channels, const Prepare& prepare, const Value& value) {
-  using C = NormParameter<T>;
-  const hn::ScalableTag<C> d;
-  constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
-  std::int64_t c = 0;
-  for (; c + 4 * lanes <= channels; c += 4 * lanes) {
-    const auto k0 = prepare(d, c), k1 = prepare(d, c + lanes);
-    const auto k2 = prepare(d, c + 2 * lanes), k3 = prepare(d, c + 3 * lanes);
-    for (std::int64_t j = first; j < first + columns; ++j) {
-      T* const to = out.base + j * out.column + c;
-      store<kStream>(value(d, j, c, k0), d, to);
-      store<kStream>(value(d, j, c + lanes, k1), d, to + lanes);
-      store<kStream>(value(d, j, c + 2 * lanes, k2), d, to + 2 * lanes);
-      store<kStream>(value(d, j, c + 3 * lanes, k3), d, to + 3 * lanes);
+inline constexpr std::int64_t kNarrowBytes = 512;
+// kCount coefficients, one value of each a channel.
+template <class C, std::size_t kCount>
+struct Coefficients {
+  const C* of[kCount];
+};
+// Those of some neighbouring channels.
+template <class V, std::size_t kCount>
+struct CoefficientLanes {
+  V of[kCount];
+};
+
+// out = value(d, column, channel, coefficients) for kColumns columns from j on.
+template <std::int64_t kColumns, bool kStream, class T, class C, std::size_t kCount, class Value>
+HWY_INLINE void MapColumns(const Columns<T>& out, std::int64_t j, std::int64_t channels,
+                           const Coefficients<C, kCount>& k, const Value& value) {
+  // Copies: what a loop stores may be, as far as the compiler knows, what a reference refers to.
+  ForVectors<C>(0, channels, [out, j, k, value](auto d, std::int64_t c) {
+    CoefficientLanes<hn::Vec<decltype(d)>, kCount> lanes;
+    for (std::size_t i = 0; i < kCount; ++i) lanes.of[i] = hn::LoadU(d, k.of[i] + c);
+    HWY_UNROLL(8)
+    for (std::int64_t i = 0; i < kColumns; ++i) {
+      constexpr bool kWhole = hn::MaxLanes(d) == hn::MaxLanes(hn::ScalableTag<C>());
+      store<kStream && kWhole>(value(d, j + i, c, lanes), d, out.base + (j + i) * out.column + c);
+    }
+  });
+}
+template <bool kStream, class T, class C, std::size_t kCount, class Value>
+HWY_INLINE void MapColumns(const Columns<T>& out, std::int64_t begin, std::int64_t end,
+                           std::int64_t channels, const Coefficients<C, kCount>& k,
+                           const Value& value) {
+  constexpr std::int64_t kTogether = 4;
+  if (!kStream && channels * static_cast<std::int64_t>(sizeof(T)) <= kNarrowBytes) {
+    for (; begin + kTogether <= end; begin += kTogether) {
+      MapColumns<kTogether, kStream>(out, begin, channels, k, value);
     }
   }
-  ForVectors<C>(c, channels, [&](auto narrow, std::int64_t at) {
-    const auto k = prepare(narrow, at);
-    for (std::int64_t j = first; j < first + columns; ++j) {
-      store(value(narrow, j, at, k), narrow, out.base + j * out.column + at);
-    }
-  });
+  for (; begin < end; ++begin) MapColumns<1, kStream>(out, begin, channels, k, value);
 }
 
-// TileMap over the valid columns of a range; zero(column) for the others. Past the caches only
-// where every vector of `out` is aligned.
-template <class T, class Zero, class Prepare, class Value>
-void ColumnMap(const Columns<T>& out, const Runs& runs, const ColumnRange& range,
-               std::int64_t channels, const Zero& zero, const Prepare& prepare,
-               const Value& value) {
-  constexpr std::size_t bytes = hn::MaxLanes(hn::ScalableTag<NormParameter<T>>()) * sizeof(T);
-  const bool stream = range.stream && reinterpret_cast<std::uintptr_t>(out.base) % bytes == 0 &&
-                      static_cast<std::size_t>(out.column) * sizeof(T) % bytes == 0;
+// map(begin, end) for the valid columns of a range, zero(column) for the others.
+template <class Zero, class Map>
+HWY_INLINE void ForColumns(const Runs& runs, const ColumnRange& range, const Zero& zero,
+                           const Map& map) {
   std::size_t r = runs.at_column(range.begin);
-  for (std::int64_t at = range.begin; at < range.end;) {
+  for (std::int64_t at = range.begin; at < range.end; ++r) {
     const std::int64_t from = r < runs.size ? std::min(runs.data[r].start, range.end) : range.end;
     for (; at < from; ++at) zero(at);
-    if (at == range.end) break;
+    if (at == range.end) return;
     const std::int64_t to = std::min(runs.data[r].start + runs.data[r].length, range.end);
-    for (; at < to; at += kTile) {
-      const std::int64_t columns = std::min(kTile, to - at);
-      if (stream) {
-        TileMap<true>(out, at, columns, channels, prepare, value);
-      } else {
-        TileMap<false>(out, at, columns, channels, prepare, value);
+    map(at, to);
+    at = to;
+  }
+}
+
+// Channels that lie in memory without a gap, and start anywhere: the coefficients, repeated until a
+// whole number of vectors has been filled. With them, columns of any width are written in whole
+// vectors, which are aligned if those from `head` on are.
+template <class C, std::size_t kCount>
+class Repeated {
+ public:
+  static constexpr std::int64_t kLanes = hn::MaxLanes(hn::ScalableTag<C>());
+  static constexpr std::int64_t kLongest = 2048;
+
+  static bool fits(std::int64_t channels) { return std::lcm(channels, kLanes) <= kLongest; }
+
+  Repeated(const Coefficients<C, kCount>& k, std::int64_t channels)
+      : period_(std::lcm(channels, kLanes)) {
+    for (std::size_t i = 0; i < kCount; ++i) {
+      for (std::int64_t at = 0; at < period_ + kLanes; at += channels) {
+        std::copy_n(k.of[i], std::min(channels, period_ + kLanes - at), values_[i] + at);
       }
     }
-    at = to;
-    ++r;
   }
-  if (stream) hwy::FlushStream();
+  std::int64_t period() const { return period_; }
+  Coefficients<C, kCount> from(std::int64_t head) const {
+    Coefficients<C, kCount> k;
+    for (std::size_t i = 0; i < kCount; ++i) k.of[i] = values_[i] + head;
+    return k;
+  }
+
+ private:
+  std::int64_t period_;
+  C values_[kCount][kLongest + kLanes];
+};
+
+// The values before the first aligned one, where a vector of T is.
+template <class T>
+std::int64_t unaligned_head(const T* out) {
+  constexpr std::size_t bytes = hn::MaxLanes(hn::ScalableTag<NormParameter<T>>()) * sizeof(T);
+  const std::size_t before = reinterpret_cast<std::uintptr_t>(out) % bytes;
+  return static_cast<std::int64_t>((bytes - before) % bytes / sizeof(T));
+}
+
+// out = value(d, column, channel, coefficients) for all channels of the valid columns of a range;
+// value = make(shift) works on tensors whose values are all `shift` further on, in columns of
+// `width` (0: their own). `gapless`: the tensors have no gaps, and a value needs nothing else.
+template <class T, class C, std::size_t kCount, class Zero, class Make>
+void ColumnMap(const Columns<T>& out, const Runs& runs, const ColumnRange& range,
+               std::int64_t channels, const Coefficients<C, kCount>& k, bool gapless,
+               const Zero& zero, const Make& make) {
+  constexpr std::int64_t kLanes = Repeated<C, kCount>::kLanes;
+  const bool aligned = unaligned_head(out.base) == 0 && out.column % kLanes == 0;
+  const auto map = [&](const Columns<T>& to, std::int64_t begin, std::int64_t end,
+                       std::int64_t width, const Coefficients<C, kCount>& with, const auto& value,
+                       bool stream) {
+    if (stream) {
+      MapColumns<true>(to, begin, end, width, with, value);
+    } else {
+      MapColumns<false>(to, begin, end, width, with, value);
+    }
+  };
+  if (gapless && (channels % kLanes != 0 || (range.stream && !aligned)) &&
+      Repeated<C, kCount>::fits(channels)) {
+    const Repeated<C, kCount> repeated(k, channels);
+    const std::int64_t period = repeated.period();
+    ForColumns(runs, range, zero, [&](std::int64_t begin, std::int64_t end) {
+      const std::int64_t first = begin * channels, size = (end - begin) * channels;
+      const std::int64_t head = std::min(size, unaligned_head(out.base + first));
+      const std::int64_t whole = (size - head) / period, rest = (size - head) % period;
+      const auto part = [&](std::int64_t at, std::int64_t columns, std::int64_t width,
+                            std::int64_t channel, bool stream) {
+        const Columns<T> to{out.base + first + at, width};
+        map(to, 0, columns, width, repeated.from(channel), make(first + at, width), stream);
+      };
+      part(0, 1, head, 0, false);
+      part(head, whole, period, head, range.stream);
+      part(head + whole * period, 1, rest, head, false);
+    });
+  } else {
+    const auto value = make(0, 0);
+    ForColumns(runs, range, zero, [&](std::int64_t begin, std::int64_t end) {
+      map(out, begin, end, channels, k, value, range.stream && aligned);
+    });
+  }
+  if (range.stream) hwy::FlushStream();
+}
+
+// The same tensor, `shift` values further on and in columns of `width`; 0: as it is.
+template <class T>
+HWY_INLINE Columns<T> moved(const Columns<T>& tensor, std::int64_t shift, std::int64_t width) {
+  if (width == 0 || tensor.base == nullptr) return tensor;
+  return {tensor.base + shift, width};
 }
 
 template <class T>
@@ -364,41 +397,42 @@ void ColumnNormalize(const Columns<const T>& x, const Columns<const T>& residual
                      const Columns<T>& y, const Runs& runs, const ColumnRange& range,
                      std::int64_t channels, const ChannelAffine<NormParameter<T>>& k,
                      bool with_relu, const ColumnBits& bits) {
-  const auto map = [&](const auto& value) {
-    ColumnMap(
-        y, runs, range, channels,
-        [&](std::int64_t j) { std::fill_n(y.base + j * y.column, channels, T{}); },
-        [&k](auto d, std::int64_t c) { return load_affine(d, k, c); }, value);
+  const Coefficients<NormParameter<T>, 3> all{{k.center, k.scale, k.shift}};
+  const bool gapless = x.column == channels && y.column == channels && bits.base == nullptr &&
+                       (residual.base == nullptr || residual.column == channels);
+  const auto zero = [&](std::int64_t j) { std::fill_n(y.base + j * y.column, channels, T{}); };
+  // finish(d, u, column, channel) makes y of u.
+  const auto map = [&](const auto& finish) {
+    if (residual.base == nullptr) {
+      ColumnMap(y, runs, range, channels, all, gapless, zero, [&](auto shift, auto width) {
+        const Columns<const T> from = moved(x, shift, width);
+        return [from, finish](auto d, std::int64_t j, std::int64_t c, const auto& with) {
+          const auto centered = hn::Sub(load(d, from.base + j * from.column + c), with.of[0]);
+          return finish(d, hn::MulAdd(centered, with.of[1], with.of[2]), j, c);
+        };
+      });
+    } else {
+      ColumnMap(y, runs, range, channels, all, gapless, zero, [&](auto shift, auto width) {
+        const Columns<const T> from = moved(x, shift, width), add = moved(residual, shift, width);
+        return [from, add, finish](auto d, std::int64_t j, std::int64_t c, const auto& with) {
+          const auto centered = hn::Sub(load(d, from.base + j * from.column + c), with.of[0]);
+          const auto u = hn::MulAdd(centered, with.of[1], with.of[2]);
+          return finish(d, hn::Add(u, load(d, add.base + j * add.column + c)), j, c);
+        };
+      });
+    }
   };
-  const auto u = [x](auto d, std::int64_t j, std::int64_t c, const auto& with) {
-    return apply(load(d, x.base + j * x.column + c), with);
-  };
-  const auto sum = [u, residual](auto d, std::int64_t j, std::int64_t c, const auto& with) {
-    return hn::Add(u(d, j, c, with), load(d, residual.base + j * residual.column + c));
-  };
-  if (residual.base == nullptr) {
-    if (!with_relu) return map(u);
-    return map([u](auto d, std::int64_t j, std::int64_t c, const auto& with) {
-      return relu(d, u(d, j, c, with));
+  if (!with_relu) {
+    map([](auto, auto u, std::int64_t, std::int64_t) { return u; });
+  } else if (bits.base == nullptr) {
+    map([](auto d, auto u, std::int64_t, std::int64_t) { return relu(d, u); });
+  } else {
+    map([bits](auto d, auto u, std::int64_t j, std::int64_t c) {
+      put_relu_bits(d, u, bits.base + j * bits.column, c);
+      return relu(d, u);
     });
   }
-  if (!with_relu) return map(sum);
-  map([sum, bits](auto d, std::int64_t j, std::int64_t c, const auto& with) {
-    const auto value = sum(d, j, c, with);
-    if (bits.base != nullptr) put_relu_bits(d, value, bits.base + j * bits.column, c);
-    return relu(d, value);
-  });
 }
-
-template <class V>
-struct GradientLanes {
-  V center, a, b, c;
-};
-template <class V, class Gated>
-struct GatedGradient {
-  GradientLanes<V> k;
-  Gated gated;
-};
 
 template <class T>
 void ColumnInputGradient(const Columns<const T>& x, const Columns<const T>& dy,
@@ -408,29 +442,41 @@ void ColumnInputGradient(const Columns<const T>& x, const Columns<const T>& dy,
                          const ColumnGate<NormParameter<T>>& gate) {
   using C = NormParameter<T>;
   const float* const w = runs.weights;
-  with_column_gate<C>(gate, [&](auto gated) {
-    ColumnMap(
-        dx, runs, range, channels,
-        [&](std::int64_t j) {
-          std::fill_n(dx.base + j * dx.column, channels, T{});
-          if (dresidual.base != nullptr) {
-            std::fill_n(dresidual.base + j * dresidual.column, channels, T{});
-          }
-        },
-        [&](auto d, std::int64_t c) {
-          using V = hn::Vec<decltype(d)>;
-          const GradientLanes<V> lanes{hn::LoadU(d, k.center + c), hn::LoadU(d, k.a + c),
-                                       hn::LoadU(d, k.b + c), hn::LoadU(d, k.c + c)};
-          return GatedGradient<V, decltype(gated(d, c))>{lanes, gated(d, c)};
-        },
-        [&](auto d, std::int64_t j, std::int64_t c, const auto& with) {
-          const auto value = load(d, x.base + j * x.column + c);
-          const auto g = with.gated(d, j, value, load(d, dy.base + j * dy.column + c));
-          if (dresidual.base != nullptr) store(g, d, dresidual.base + j * dresidual.column + c);
-          auto rest = hn::MulAdd(with.k.b, hn::Sub(value, with.k.center), with.k.c);
-          if (w != nullptr) rest = hn::Mul(hn::Set(d, static_cast<C>(w[j])), rest);
-          return hn::Mul(with.k.a, hn::Add(g, rest));
-        });
+  const bool gapless = x.column == channels && dy.column == channels && dx.column == channels &&
+                       (dresidual.base == nullptr || dresidual.column == channels) &&
+                       gate.bits.base == nullptr && w == nullptr;
+  const auto zero = [&](std::int64_t j) {
+    std::fill_n(dx.base + j * dx.column, channels, T{});
+    if (dresidual.base != nullptr) {
+      std::fill_n(dresidual.base + j * dresidual.column, channels, T{});
+    }
+  };
+  with_column_gate(gate, [&](auto kind) {
+    const auto make = [&](auto shift, auto width) {
+      const Columns<const T> from = moved(x, shift, width), incoming = moved(dy, shift, width);
+      const Columns<T> through = moved(dresidual, shift, width);
+      return [=, bits = gate.bits](auto d, std::int64_t j, std::int64_t c, const auto& with) {
+        const auto value = load(d, from.base + j * from.column + c);
+        auto g = load(d, incoming.base + j * incoming.column + c);
+        if constexpr (kind() == Gate::bits) {
+          g = through_bits(d, g, bits.base + j * bits.column, c);
+        } else if constexpr (kind() == Gate::forward) {
+          g = through_relu(d, value, g, Lanes<decltype(g)>{with.of[4], with.of[5], with.of[6]});
+        }
+        if (through.base != nullptr) store(g, d, through.base + j * through.column + c);
+        auto rest = hn::MulAdd(with.of[2], hn::Sub(value, with.of[0]), with.of[3]);
+        if (w != nullptr) rest = hn::Mul(hn::Set(d, static_cast<C>(w[j])), rest);
+        return hn::Mul(with.of[1], hn::Add(g, rest));
+      };
+    };
+    if constexpr (kind() == Gate::forward) {
+      const ChannelAffine<C>& f = *gate.forward;
+      const Coefficients<C, 7> all{{k.center, k.a, k.b, k.c, f.center, f.scale, f.shift}};
+      ColumnMap(dx, runs, range, channels, all, gapless, zero, make);
+    } else {
+      const Coefficients<C, 4> all{{k.center, k.a, k.b, k.c}};
+      ColumnMap(dx, runs, range, channels, all, gapless, zero, make);
+    }
   });
 }
 

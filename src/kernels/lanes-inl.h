@@ -205,7 +205,7 @@ HWY_INLINE void ForRow(T* out, std::int64_t n, bool stream, const Value& value) 
 // visit(d, i) for whole vectors of at most kLimit lanes from `at` on, then for narrower ones: every
 // i once, each a multiple of the lanes away from 0.
 template <class C, std::size_t kLimit = hn::MaxLanes(hn::ScalableTag<C>()), class Visit>
-HWY_INLINE void ForVectors(std::int64_t at, std::int64_t n, const Visit& visit) {
+HWY_INLINE void ForVectors(std::int64_t at, std::int64_t n, Visit visit) {
   const hn::CappedTag<C, kLimit> d;
   constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
   for (; at + lanes <= n; at += lanes) visit(d, at);

@@ -12,29 +12,32 @@ namespace evenrow::kernels::reference {
 
 using Values = std::vector<long double>;
 
-/// A tensor `[outer, channels, inner]` and which of its columns count (one entry a column).
+/// A tensor `[outer, channels, inner]` and how much each of its columns counts: 1, a weight, or 0
+/// where it is not valid.
 struct Tensor {
   NormShape shape;
   Values values;
-  std::vector<bool> valid;
+  Values weights;
 };
 
-/// Mean and biased variance of every channel, over the valid columns; 0 where there are none.
+/// Weighted mean and biased variance of every channel; 0 where there are no valid columns.
 struct Statistics {
   Values mean;
   Values variance;
 };
 Statistics statistics(const Tensor& x);
 
-/// gamma, beta: one a channel.
+/// gamma, beta: one a channel. residual: one a value, or empty.
 struct Parameters {
   Values gamma;
   Values beta;
+  Values residual;
   long double eps = 0;
   bool relu = false;
 };
 
-/// y = act(gamma * (x - mean) / sqrt(variance + eps) + beta); 0 in columns that are not valid.
+/// y = act(gamma * (x - mean) / sqrt(variance + eps) + beta + residual); 0 in columns that are not
+/// valid.
 Values normalize(const Tensor& x, const Statistics& with, const Parameters& parameters);
 
 }  // namespace evenrow::kernels::reference

@@ -22,9 +22,10 @@ namespace evenrow::kernels {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Partial sums of a leaf. Four vectors of doubles at a time (two chains of additions each) hide the
-// latency; with 8 lanes that is the whole width, with fewer the width is swept several times.
-inline constexpr std::int64_t kPartials = 32;
+// Partial sums of a leaf: value i of it goes to sum i mod 32. Four vectors of doubles at a time
+// (two chains of additions each) hide the latency; with 8 lanes that is the whole width, with fewer
+// the width is swept several times.
+inline constexpr std::int64_t kPartials = OpenLeaf::kPartials;
 inline constexpr std::int64_t kVectors = 4;
 
 struct TwoSums {
@@ -57,77 +58,101 @@ HWY_INLINE double fold(double* values) {
   return fold_lanes(d, hn::Load(d, values));
 }
 
-// sum(a) and sum(a * b) over one leaf; load(d, i, a, b) gives both as vectors of doubles from i on.
-template <class Load>
-TwoSums LeafSums(std::int64_t n, const Load& load) {
-  const hn::CappedTag<double, kPartials / kVectors> d;
-  using V = hn::Vec<decltype(d)>;
-  constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
-  HWY_ALIGN double sum_a[kPartials];
-  HWY_ALIGN double sum_ab[kPartials];
-  const std::int64_t whole = n / kPartials * kPartials;
-  for (std::int64_t at = 0; at < kPartials; at += kVectors * lanes) {
-    V a0 = hn::Zero(d), a1 = a0, a2 = a0, a3 = a0, ab0 = a0, ab1 = a0, ab2 = a0, ab3 = a0;
-    for (std::int64_t i = at; i < whole; i += kPartials) {
-      V a, b;
-      load(d, i, a, b);
-      a0 = hn::Add(a0, a);
-      ab0 = hn::MulAdd(a, b, ab0);
-      load(d, i + lanes, a, b);
-      a1 = hn::Add(a1, a);
-      ab1 = hn::MulAdd(a, b, ab1);
-      load(d, i + 2 * lanes, a, b);
-      a2 = hn::Add(a2, a);
-      ab2 = hn::MulAdd(a, b, ab2);
-      load(d, i + 3 * lanes, a, b);
-      a3 = hn::Add(a3, a);
-      ab3 = hn::MulAdd(a, b, ab3);
+// Adds the terms a and a * b of n values, which are the leaf's from `filled` on; terms(d, i, a, b)
+// gives both as vectors of doubles for the values from i on.
+template <class Terms>
+HWY_INLINE void AddTerms(OpenLeaf& leaf, std::int64_t filled, std::int64_t n, const Terms& terms) {
+  // Some values for neighbouring sums.
+  const auto add = [&](std::int64_t sum, std::int64_t from, std::int64_t count) {
+    ForVectors<double>(0, count, [&](auto d, std::int64_t i) {
+      hn::Vec<decltype(d)> a, b;
+      terms(d, from + i, a, b);
+      double* const to_a = leaf.a + sum + i;
+      double* const to_ab = leaf.ab + sum + i;
+      hn::StoreU(hn::Add(hn::LoadU(d, to_a), a), d, to_a);
+      hn::StoreU(hn::MulAdd(a, b, hn::LoadU(d, to_ab)), d, to_ab);
+    });
+  };
+  const std::int64_t sum = filled % kPartials;
+  const std::int64_t head = sum == 0 ? 0 : std::min(n, kPartials - sum);
+  if (head > 0) add(sum, 0, head);
+  const std::int64_t whole = head + (n - head) / kPartials * kPartials;
+  if (whole > head) {
+    const hn::CappedTag<double, kPartials / kVectors> d;
+    using V = hn::Vec<decltype(d)>;
+    constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
+    for (std::int64_t at = 0; at < kPartials; at += kVectors * lanes) {
+      double* const to_a = leaf.a + at;
+      double* const to_ab = leaf.ab + at;
+      V a0 = hn::Load(d, to_a), a1 = hn::Load(d, to_a + lanes);
+      V a2 = hn::Load(d, to_a + 2 * lanes), a3 = hn::Load(d, to_a + 3 * lanes);
+      V ab0 = hn::Load(d, to_ab), ab1 = hn::Load(d, to_ab + lanes);
+      V ab2 = hn::Load(d, to_ab + 2 * lanes), ab3 = hn::Load(d, to_ab + 3 * lanes);
+      for (std::int64_t i = head + at; i < whole; i += kPartials) {
+        V a, b;
+        terms(d, i, a, b);
+        a0 = hn::Add(a0, a);
+        ab0 = hn::MulAdd(a, b, ab0);
+        terms(d, i + lanes, a, b);
+        a1 = hn::Add(a1, a);
+        ab1 = hn::MulAdd(a, b, ab1);
+        terms(d, i + 2 * lanes, a, b);
+        a2 = hn::Add(a2, a);
+        ab2 = hn::MulAdd(a, b, ab2);
+        terms(d, i + 3 * lanes, a, b);
+        a3 = hn::Add(a3, a);
+        ab3 = hn::MulAdd(a, b, ab3);
+      }
+      hn::Store(a0, d, to_a);
+      hn::Store(a1, d, to_a + lanes);
+      hn::Store(a2, d, to_a + 2 * lanes);
+      hn::Store(a3, d, to_a + 3 * lanes);
+      hn::Store(ab0, d, to_ab);
+      hn::Store(ab1, d, to_ab + lanes);
+      hn::Store(ab2, d, to_ab + 2 * lanes);
+      hn::Store(ab3, d, to_ab + 3 * lanes);
     }
-    hn::Store(a0, d, sum_a + at);
-    hn::Store(a1, d, sum_a + at + lanes);
-    hn::Store(a2, d, sum_a + at + 2 * lanes);
-    hn::Store(a3, d, sum_a + at + 3 * lanes);
-    hn::Store(ab0, d, sum_ab + at);
-    hn::Store(ab1, d, sum_ab + at + lanes);
-    hn::Store(ab2, d, sum_ab + at + 2 * lanes);
-    hn::Store(ab3, d, sum_ab + at + 3 * lanes);
   }
-  // The rest goes to the first partial sums: whole vectors, then single values.
-  std::int64_t i = whole;
-  for (; i + lanes <= n; i += lanes) {
-    V a, b;
-    load(d, i, a, b);
-    double* const to_a = sum_a + (i - whole);
-    double* const to_ab = sum_ab + (i - whole);
-    hn::Store(hn::Add(hn::Load(d, to_a), a), d, to_a);
-    hn::Store(hn::MulAdd(a, b, hn::Load(d, to_ab)), d, to_ab);
-  }
-  for (; i < n; ++i) {
-    const hn::CappedTag<double, 1> d1;
-    hn::Vec<decltype(d1)> a, b;
-    load(d1, i, a, b);
-    double* const to_a = sum_a + (i - whole);
-    double* const to_ab = sum_ab + (i - whole);
-    hn::StoreU(hn::Add(hn::LoadU(d1, to_a), a), d1, to_a);
-    hn::StoreU(hn::MulAdd(a, b, hn::LoadU(d1, to_ab)), d1, to_ab);
-  }
-  return {fold<kPartials>(sum_a), fold<kPartials>(sum_ab)};
+  if (n > whole) add(0, whole, n - whole);
 }
 
-// The mean of the first k values, k the largest power of two up to 16 and n; as a difference to the
-// first one, so that equal values give exactly themselves.
+HWY_INLINE void Clear(OpenLeaf& leaf) {
+  std::fill_n(leaf.a, kPartials, 0.0);
+  std::fill_n(leaf.ab, kPartials, 0.0);
+}
+HWY_INLINE TwoSums Folded(OpenLeaf& leaf) {
+  return {fold<kPartials>(leaf.a), fold<kPartials>(leaf.ab)};
+}
+
+// sum(a) and sum(a * b) over one leaf.
+template <class Terms>
+HWY_INLINE TwoSums LeafSums(std::int64_t n, const Terms& terms) {
+  OpenLeaf leaf;
+  Clear(leaf);
+  AddTerms(leaf, 0, n, terms);
+  return Folded(leaf);
+}
+
+// How many of a leaf's first values make its pivot: the largest power of two up to 16 and n.
+inline std::int64_t pivots(std::int64_t n) {
+  return n >= kPivotValues
+             ? kPivotValues
+             : static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(n)));
+}
+
+// The mean of the leaf's first k = pivots(n) values; as a difference to the first one, so that
+// equal values give exactly themselves.
 template <class T>
-double Pivot(const T* x, std::int64_t n) {
+HWY_INLINE double Pivot(const T* x, std::int64_t k) {
   const hn::CappedTag<double, 1> d1;
   const double first = hn::GetLane(load(d1, x));
-  HWY_ALIGN double difference[16];
-  if (n >= 16) {
-    ForVectors<double>(0, 16, [&](auto d, std::int64_t i) {
+  HWY_ALIGN double difference[kPivotValues];
+  if (k == kPivotValues) {
+    ForVectors<double>(0, k, [&](auto d, std::int64_t i) {
       hn::Store(hn::Sub(load(d, x + i), hn::Set(d, first)), d, difference + i);
     });
-    return first + fold<16>(difference) / 16;
+    return first + fold<kPivotValues>(difference) / kPivotValues;
   }
-  const auto k = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(n)));
   for (std::int64_t i = 0; i < k; ++i) difference[i] = hn::GetLane(load(d1, x + i)) - first;
   for (std::int64_t width = k / 2; width > 0; width /= 2) {
     for (std::int64_t i = 0; i < width; ++i) difference[i] += difference[i + width];
@@ -142,20 +167,25 @@ inline Moments around(double pivot, double count, const TwoSums& sums) {
   return {count, pivot + sums.a / count, m2 < 0.0 ? 0.0 : m2};
 }
 
+// The terms x - pivot and its square.
 template <class T>
-Moments LeafMoments(const T* x, std::int64_t n) {
-  const double pivot = Pivot(x, n);
-  const TwoSums sums = LeafSums(n, [x, pivot](auto d, std::int64_t i, auto& a, auto& b) {
+HWY_INLINE auto differences(const T* x, double pivot) {
+  return [x, pivot](auto d, std::int64_t i, auto& a, auto& b) {
     a = hn::Sub(load(d, x + i), hn::Set(d, pivot));
     b = a;
-  });
-  return around(pivot, static_cast<double>(n), sums);
+  };
+}
+
+template <class T>
+HWY_INLINE Moments LeafMoments(const T* x, std::int64_t n) {
+  const double pivot = Pivot(x, pivots(n));
+  return around(pivot, static_cast<double>(n), LeafSums(n, differences(x, pivot)));
 }
 
 // With weights the first values may say nothing about the others: a first pass finds the pivot.
 template <class T>
 Moments WeightedLeafMoments(const T* x, const float* w, std::int64_t n, double weight) {
-  double pivot = Pivot(x, n);
+  double pivot = Pivot(x, pivots(n));
   for (const bool last : {false, true}) {
     const TwoSums sums = LeafSums(n, [x, w, pivot](auto d, std::int64_t i, auto& a, auto& b) {
       b = hn::Sub(load(d, x + i), hn::Set(d, pivot));
@@ -202,18 +232,26 @@ HWY_INLINE auto with_gate(const GateHere<C>& gate, const Visit& visit) {
   return visit([](auto, std::int64_t, auto, auto dy) { return dy; });
 }
 
-template <class T>
-GradientSums LeafGradientSums(const T* x, const T* dy, std::int64_t n, double mean, double rstd,
-                              const GateHere<NormParameter<T>>& gate) {
+// visit(terms) with the terms dy and dy * (x - mean), dy after the gate.
+template <class T, class Visit>
+HWY_INLINE void with_gradient_terms(const T* x, const T* dy, double mean,
+                                    const GateHere<NormParameter<T>>& gate, const Visit& visit) {
   using C = NormParameter<T>;
-  const TwoSums sums = with_gate<C>(gate, [&](auto gated) {
-    return LeafSums(n, [x, dy, mean, gated](auto d, std::int64_t i, auto& a, auto& b) {
+  with_gate<C>(gate, [&](auto gated) {
+    visit([x, dy, mean, gated](auto d, std::int64_t i, auto& a, auto& b) {
       const hn::Rebind<C, decltype(d)> dc;
       const auto value = load(dc, x + i);
       a = to_double(d, gated(dc, i, value, load(dc, dy + i)));
       b = hn::Sub(to_double(d, value), hn::Set(d, mean));
     });
   });
+}
+
+template <class T>
+HWY_INLINE GradientSums LeafGradientSums(const T* x, const T* dy, std::int64_t n, double mean,
+                                         double rstd, const GateHere<NormParameter<T>>& gate) {
+  TwoSums sums;
+  with_gradient_terms(x, dy, mean, gate, [&](const auto& terms) { sums = LeafSums(n, terms); });
   return {sums.a, sums.ab * rstd};
 }
 
@@ -320,177 +358,267 @@ void RowInputGradient(const T* x, const T* dy, T* dx, T* dresidual, const float*
   });
 }
 
-// Hands out the values of a channel at consecutive valid positions, up to a leaf at a time.
-template <class T>
-class RowReader {
- public:
-  RowReader(const Channel<const T>& channel, const Runs& runs, std::int64_t position)
-      : channel_(channel), run_(runs.data + runs.at_position(position)) {
-    skip_ = position - run_->before;
-  }
-
-  /// True when the next n values are one piece of memory.
-  bool contiguous(std::int64_t n) const { return run_->length - skip_ >= n; }
-  /// Where the next value is.
-  std::int64_t outer() const { return run_->outer; }
-  std::int64_t inner() const { return run_->inner + skip_; }
-
-  /// The next n values: in place where they are contiguous, else copied (then n <= kLeaf).
-  const T* next(std::int64_t n) {
-    if (contiguous(n)) return take(n);
-    for (std::int64_t copied = 0; copied < n;) {
-      const std::int64_t here = std::min(n - copied, run_->length - skip_);
-      std::copy_n(take(here), here, leaf_ + copied);
-      copied += here;
-    }
-    return leaf_;
-  }
-  /// The next n values, copied, as the bits let them through.
-  const T* next_through(const ReluBits& bits, std::int64_t n) {
-    for (std::int64_t copied = 0; copied < n;) {
-      const std::int64_t here = std::min(n - copied, run_->length - skip_);
-      const std::uint8_t* const row = bits.base + outer() * bits.outer;
-      const std::int64_t first = inner();
-      const T* const values = take(here);
-      ForRow(leaf_ + copied, here, false, [=](auto d, std::int64_t i) {
-        return through_bits(d, load(d, values + i), row, first + i);
-      });
-      copied += here;
-    }
-    return leaf_;
-  }
-
- private:
-  const T* take(std::int64_t n) {
-    const T* const values = channel_.base + run_->outer * channel_.outer + run_->inner + skip_;
-    skip_ += n;
-    if (skip_ == run_->length) {
-      ++run_;
-      skip_ = 0;
-    }
-    return values;
-  }
-
-  Channel<const T> channel_;
-  const Run* run_;
-  std::int64_t skip_ = 0;
-  T leaf_[kLeaf];
+// A piece of a run: `inner` is where it starts in its segment, `column` which column that is.
+struct Piece {
+  std::int64_t outer, inner, column;
 };
 
-template <class T>
-Moments ChannelMoments(const Channel<const T>& x, const Runs& runs, std::int64_t first,
-                       std::int64_t count) {
-  if (count == 0) return {};
-  RowReader<T> reader(x, runs, first);
-  if (runs.weights == nullptr && reader.contiguous(count))
-    return RowMoments(reader.next(count), count);
-  PairwiseMerge<Moments> tree;
-  if (runs.weights == nullptr) {
-    for (std::int64_t i = 0; i < count; i += kLeaf) {
-      const std::int64_t n = std::min(kLeaf, count - i);
-      tree.push(LeafMoments(reader.next(n), n));
-    }
-    return tree.total();
-  }
-  // Weights are one row of all columns, and their segments follow each other.
-  RowReader<float> weights({runs.weights, runs.segment}, runs, first);
-  for (std::int64_t i = 0; i < count; i += kLeaf) {
-    const std::int64_t n = std::min(kLeaf, count - i);
-    tree.push(WeightedLeafMoments(reader.next(n), weights.next(n), n,
-                                  runs.leaf_weights[(first + i) / kLeaf]));
-  }
-  return tree.total();
-}
-
-template <class T>
-GradientSums ChannelGradientSums(const Channel<const T>& x, const Channel<const T>& dy,
-                                 const Runs& runs, std::int64_t first, std::int64_t count,
-                                 double mean, double rstd, const ReluGate<NormParameter<T>>& gate) {
-  if (count == 0) return {};
-  RowReader<T> x_reader(x, runs, first), dy_reader(dy, runs, first);
-  const auto sums = [&](std::int64_t n) {
-    GateHere<NormParameter<T>> here{gate.forward};
-    if (gate.bits.base != nullptr) {
-      if (!dy_reader.contiguous(n)) {
-        return RowGradientSums(x_reader.next(n), dy_reader.next_through(gate.bits, n), n, mean,
-                               rstd, here);
+// Cuts the positions [first, first + count) of some channels into leaves, reading memory segment by
+// segment and in each segment channel by channel: add(channel, leaf, piece, filled, n, size) for n
+// values that follow the `filled` ones which the leaf, of `size` values, has.
+template <class Add>
+HWY_INLINE void ForLeaves(const Runs& runs, std::int64_t first, std::int64_t count,
+                          std::int64_t channels, const Add& add) {
+  const Run* run = runs.data + runs.at_position(first);
+  std::int64_t skip = first - run->before, leaf = 0, filled = 0;
+  for (std::int64_t left = count; left > 0; ++run, skip = 0) {
+    const std::int64_t length = std::min(run->length - skip, left);
+    std::int64_t next_leaf = leaf, next_filled = filled;
+    for (std::int64_t c = 0; c < channels; ++c) {
+      next_leaf = leaf;
+      next_filled = filled;
+      for (std::int64_t at = 0; at < length;) {
+        const std::int64_t size = std::min(kLeaf, count - next_leaf * kLeaf);
+        const std::int64_t n = std::min(length - at, size - next_filled);
+        add(c, next_leaf, Piece{run->outer, run->inner + skip + at, run->start + skip + at},
+            next_filled, n, size);
+        at += n;
+        next_filled += n;
+        if (next_filled == size) {
+          ++next_leaf;
+          next_filled = 0;
+        }
       }
-      here.bits = gate.bits.base + dy_reader.outer() * gate.bits.outer;
-      here.first = dy_reader.inner();
     }
-    return RowGradientSums(x_reader.next(n), dy_reader.next(n), n, mean, rstd, here);
-  };
-  if (x_reader.contiguous(count)) return sums(count);
-  PairwiseMerge<GradientSums> tree;
-  for (std::int64_t i = 0; i < count; i += kLeaf) tree.push(sums(std::min(kLeaf, count - i)));
-  return tree.total();
+    leaf = next_leaf;
+    filled = next_filled;
+    left -= length;
+  }
 }
 
-// piece(outer, inner, n) for the valid columns of [begin, end), zero(outer, inner, n) for the
-// others.
+template <class T>
+HWY_INLINE T* at(const Rows<T>& rows, std::int64_t outer, std::int64_t inner, std::int64_t c) {
+  return rows.base == nullptr ? nullptr : rows.base + outer * rows.outer + c * rows.channel + inner;
+}
+// The values of a leaf that wait to be summed: of x, and in the backward pass of dy.
+template <class T>
+HWY_INLINE T* staged(OpenLeaf& leaf, std::size_t which) {
+  return reinterpret_cast<T*>(leaf.staged_values[which]);
+}
+
+// Adds n values to a leaf that is put together from pieces and has `filled` of its `size` values.
+// Long pieces are summed where they are: direct(offset in the piece, filled, count). Short ones
+// wait until they are worth it: copy(offset, where to, count), then waiting(filled before them,
+// count).
+template <class Direct, class Copy, class Waiting>
+HWY_INLINE void AddPiece(OpenLeaf& leaf, std::int64_t filled, std::int64_t n, std::int64_t size,
+                         const Direct& direct, const Copy& copy, const Waiting& waiting) {
+  constexpr std::int64_t kShort = 256;
+  static_assert(kShort >= kPivotValues && OpenLeaf::kStaged >= kShort);
+  if (filled == 0) leaf.staged = 0;
+  for (std::int64_t at = 0; at < n;) {
+    if (leaf.staged == 0 && n - at >= kShort) return direct(at, filled, n - at);
+    const std::int64_t taken = std::min(n - at, OpenLeaf::kStaged - leaf.staged);
+    copy(at, leaf.staged, taken);
+    leaf.staged += taken;
+    filled += taken;
+    at += taken;
+    if (leaf.staged == OpenLeaf::kStaged || filled == size) {
+      waiting(filled - leaf.staged, leaf.staged);
+      leaf.staged = 0;
+    }
+  }
+}
+
+template <class T>
+HWY_INLINE void CopyRow(const T* from, T* to, std::int64_t n) {
+  ForRow(to, n, false, [from](auto d, std::int64_t i) { return load(d, from + i); });
+}
+
+// With weights a leaf is read twice: one channel after the other, each leaf put together first.
+template <class T>
+void WeightedChannelMoments(const Rows<const T>& x, const Runs& runs, std::int64_t first,
+                            std::int64_t count, std::int64_t channels, Moments* leaves,
+                            std::int64_t stride) {
+  using I = std::int64_t;
+  T values[kLeaf];
+  float weights[kLeaf];
+  for (I channel = 0; channel < channels; ++channel) {
+    ForLeaves(runs, first, count, 1, [&](I, I leaf, const Piece& p, I filled, I n, I size) {
+      std::copy_n(at(x, p.outer, p.inner, channel), n, values + filled);
+      std::copy_n(runs.weights + p.column, n, weights + filled);
+      if (filled + n < size) return;
+      leaves[channel * stride + leaf] =
+          WeightedLeafMoments(values, weights, size, runs.leaf_weights[first / kLeaf + leaf]);
+    });
+  }
+}
+
+template <class T>
+void ChannelMoments(const Rows<const T>& x, const Runs& runs, std::int64_t first,
+                    std::int64_t count, std::int64_t channels, OpenLeaf* open, Moments* leaves,
+                    std::int64_t stride) {
+  using I = std::int64_t;
+  if (runs.weights != nullptr) {
+    return WeightedChannelMoments(x, runs, first, count, channels, leaves, stride);
+  }
+  ForLeaves(runs, first, count, channels, [&](I c, I leaf, const Piece& p, I filled, I n, I size) {
+    const T* const values = at(x, p.outer, p.inner, c);
+    Moments& result = leaves[c * stride + leaf];
+    if (n == size) {
+      result = LeafMoments(values, n);
+      return;
+    }
+    const auto sum = [&](const T* from, I before, I number) {
+      if (before == 0) {
+        open[c].pivot = Pivot(from, pivots(size));
+        Clear(open[c]);
+      }
+      AddTerms(open[c], before, number, differences(from, open[c].pivot));
+    };
+    T* const waiting = staged<T>(open[c], 0);
+    AddPiece(
+        open[c], filled, n, size,
+        [&](I offset, I before, I number) { sum(values + offset, before, number); },
+        [&](I offset, I to, I number) { CopyRow(values + offset, waiting + to, number); },
+        [&](I before, I number) { sum(waiting, before, number); });
+    if (filled + n == size) {
+      result = around(open[c].pivot, static_cast<double>(size), Folded(open[c]));
+    }
+  });
+}
+
+// The gate of one channel, without its bits; `forward` is what it refers to.
+template <class C>
+GateHere<C> gate_of(const ReluGate<C>& gate, std::int64_t channel, Affine<C>& forward) {
+  if (gate.forward == nullptr) return {};
+  const ChannelAffine<C>& k = *gate.forward;
+  forward = {k.center[channel], k.scale[channel], k.shift[channel]};
+  return {&forward};
+}
+
+template <class T>
+void ChannelGradientSums(const Rows<const T>& x, const Rows<const T>& dy, const Runs& runs,
+                         std::int64_t first, std::int64_t count, std::int64_t channels,
+                         const Normalization<NormParameter<T>>& with,
+                         const ReluGate<NormParameter<T>>& gate, OpenLeaf* open,
+                         GradientSums* leaves, std::int64_t stride) {
+  using I = std::int64_t;
+  using C = NormParameter<T>;
+  ForLeaves(runs, first, count, channels, [&](I c, I leaf, const Piece& p, I filled, I n, I size) {
+    Affine<C> forward;
+    GateHere<C> here = gate_of(gate, c, forward);
+    const std::uint8_t* const bits = at(gate.bits, p.outer, 0, c);
+    const T* const values = at(x, p.outer, p.inner, c);
+    const T* const gradients = at(dy, p.outer, p.inner, c);
+    T* const waiting = staged<T>(open[c], 0);
+    T* const waiting_dy = staged<T>(open[c], 1);
+    if (filled == 0) Clear(open[c]);
+    const auto sum = [&](const T* from, const T* from_dy, I before, I number) {
+      with_gradient_terms(from, from_dy, with.mean[c], here,
+                          [&](const auto& terms) { AddTerms(open[c], before, number, terms); });
+    };
+    AddPiece(
+        open[c], filled, n, size,
+        [&](I offset, I before, I number) {
+          here.bits = bits;
+          here.first = p.inner + offset;
+          sum(values + offset, gradients + offset, before, number);
+        },
+        [&](I offset, I to, I number) {
+          CopyRow(values + offset, waiting + to, number);
+          const T* const from = gradients + offset;
+          if (bits == nullptr) return CopyRow(from, waiting_dy + to, number);
+          ForRow(waiting_dy + to, number, false,
+                 [from, bits, first_bit = p.inner + offset](auto d, I i) {
+                   return through_bits(d, load(d, from + i), bits, first_bit + i);
+                 });
+        },
+        [&](I before, I number) {
+          here.bits = nullptr;  // they have been through it
+          sum(waiting, waiting_dy, before, number);
+        });
+    if (filled + n < size) return;
+    const TwoSums sums = Folded(open[c]);
+    const double rstd = inverse_deviation(with.variance[c], with.eps);
+    leaves[c * stride + leaf] = {sums.a, sums.ab * rstd};
+  });
+}
+
+// For the columns [begin, end), segment by segment, and in each for every channel: piece(outer,
+// inner, n, channel) for the valid columns, zero(outer, inner, n, channel) for the others.
 template <class Zero, class Piece>
-HWY_INLINE void ForPieces(const Runs& runs, std::int64_t begin, std::int64_t end, const Zero& zero,
-                          const Piece& piece) {
-  std::size_t r = runs.at_column(begin);
-  while (begin < end) {
-    const std::int64_t outer = begin / runs.segment;
-    const std::int64_t first = outer * runs.segment;
-    const std::int64_t stop = std::min(end, first + runs.segment);
-    while (begin < stop) {
-      const std::int64_t from = r < runs.size ? std::min(runs.data[r].start, stop) : stop;
-      if (from > begin) {
-        zero(outer, begin - first, from - begin);
-        begin = from;
-        continue;
+HWY_INLINE void ForPieces(const Runs& runs, const ColumnRange& range, std::int64_t channels,
+                          const Zero& zero, const Piece& piece) {
+  std::size_t r = runs.at_column(range.begin);
+  std::int64_t outer = range.begin / runs.segment, first = outer * runs.segment;
+  for (std::int64_t begin = range.begin; begin < range.end; ++outer, first += runs.segment) {
+    const std::int64_t stop = std::min(range.end, first + runs.segment);
+    std::size_t next = r;
+    for (std::int64_t c = 0; c < channels; ++c) {
+      next = r;
+      for (std::int64_t at = begin; at < stop;) {
+        const std::int64_t from = next < runs.size ? std::min(runs.data[next].start, stop) : stop;
+        if (from > at) {
+          zero(outer, at - first, from - at, c);
+          at = from;
+          continue;
+        }
+        const std::int64_t run_end = runs.data[next].start + runs.data[next].length;
+        const std::int64_t to = std::min(run_end, stop);
+        piece(outer, at - first, to - at, c);
+        at = to;
+        if (to == run_end) ++next;
       }
-      const std::int64_t run_end = runs.data[r].start + runs.data[r].length;
-      const std::int64_t to = std::min(run_end, stop);
-      piece(outer, begin - first, to - begin);
-      begin = to;
-      if (to == run_end) ++r;
     }
+    r = next;
+    begin = stop;
   }
 }
 
 template <class T>
-HWY_INLINE T* at(const Channel<T>& channel, std::int64_t outer, std::int64_t inner) {
-  return channel.base == nullptr ? nullptr : channel.base + outer * channel.outer + inner;
-}
-
-template <class T>
-void ChannelNormalize(const Channel<const T>& x, const Channel<const T>& residual,
-                      const Channel<T>& y, const Runs& runs, const ColumnRange& range,
-                      const Affine<NormParameter<T>>& k, bool with_relu, const ReluBits& bits) {
+void ChannelNormalize(const Rows<const T>& x, const Rows<const T>& residual, const Rows<T>& y,
+                      const Runs& runs, const ColumnRange& range, std::int64_t channels,
+                      const ChannelAffine<NormParameter<T>>& k, bool with_relu,
+                      const ReluBits& bits) {
+  using I = std::int64_t;
   ForPieces(
-      runs, range.begin, range.end,
-      [&](std::int64_t o, std::int64_t i, std::int64_t n) { std::fill_n(at(y, o, i), n, T{}); },
-      [&](std::int64_t o, std::int64_t i, std::int64_t n) {
+      runs, range, channels, [&](I o, I i, I n, I c) { std::fill_n(at(y, o, i, c), n, T{}); },
+      [&](I o, I i, I n, I c) {
+        const Affine<NormParameter<T>> here{k.center[c], k.scale[c], k.shift[c]};
         if (bits.base == nullptr) {
-          RowNormalize(at(x, o, i), at(residual, o, i), at(y, o, i), n, k, with_relu, range.stream);
+          RowNormalize(at(x, o, i, c), at(residual, o, i, c), at(y, o, i, c), n, here, with_relu,
+                       range.stream);
         } else {
-          RowNormalizeWithBits(at(x, o, i), at(residual, o, i), at(y, o, i), n, k, range.stream,
-                               at(bits, o, 0), i);
+          RowNormalizeWithBits(at(x, o, i, c), at(residual, o, i, c), at(y, o, i, c), n, here,
+                               range.stream, at(bits, o, 0, c), i);
         }
       });
   if (range.stream) hwy::FlushStream();
 }
 
 template <class T>
-void ChannelInputGradient(const Channel<const T>& x, const Channel<const T>& dy,
-                          const Channel<T>& dx, const Channel<T>& dresidual, const Runs& runs,
-                          const ColumnRange& range, const InputGradient<NormParameter<T>>& k,
+void ChannelInputGradient(const Rows<const T>& x, const Rows<const T>& dy, const Rows<T>& dx,
+                          const Rows<T>& dresidual, const Runs& runs, const ColumnRange& range,
+                          std::int64_t channels, const ChannelGradient<NormParameter<T>>& k,
                           const ReluGate<NormParameter<T>>& gate) {
+  using I = std::int64_t;
+  using C = NormParameter<T>;
   ForPieces(
-      runs, range.begin, range.end,
-      [&](std::int64_t o, std::int64_t i, std::int64_t n) {
-        std::fill_n(at(dx, o, i), n, T{});
-        if (dresidual.base != nullptr) std::fill_n(at(dresidual, o, i), n, T{});
+      runs, range, channels,
+      [&](I o, I i, I n, I c) {
+        std::fill_n(at(dx, o, i, c), n, T{});
+        if (dresidual.base != nullptr) std::fill_n(at(dresidual, o, i, c), n, T{});
       },
-      [&](std::int64_t o, std::int64_t i, std::int64_t n) {
+      [&](I o, I i, I n, I c) {
         const float* const w =
             runs.weights == nullptr ? nullptr : runs.weights + o * runs.segment + i;
-        RowInputGradient(at(x, o, i), at(dy, o, i), at(dx, o, i), at(dresidual, o, i), w, n, k,
-                         {gate.forward, at(gate.bits, o, 0), i}, range.stream);
+        Affine<C> forward;
+        GateHere<C> here = gate_of(gate, c, forward);
+        here.bits = at(gate.bits, o, 0, c);
+        here.first = i;
+        RowInputGradient(at(x, o, i, c), at(dy, o, i, c), at(dx, o, i, c), at(dresidual, o, i, c),
+                         w, n, {k.center[c], k.a[c], k.b[c], k.c[c]}, here, range.stream);
       });
   if (range.stream) hwy::FlushStream();
 }

@@ -11,43 +11,46 @@
 
 // HWY_EXPORT takes plain functions: one of each for every element type.
 #define EVENROW_ROWS(SUFFIX, T)                                                                    \
-  using C##SUFFIX = NormParameter<T>;                                                              \
   Moments RowMoments##SUFFIX(const T* x, std::int64_t n) {                                         \
     return RowMoments(x, n);                                                                       \
   }                                                                                                \
-  void RowNormalize##SUFFIX(const T* x, T* y, std::int64_t n, const Affine<C##SUFFIX>& k,          \
-                            bool with_relu) {                                                      \
-    RowNormalize<T>(x, nullptr, y, n, k, with_relu, false);                                        \
+  void RowNormalize##SUFFIX(const T* x, T* y, std::int64_t n, const Affine<NormParameter<T>>& k,   \
+                            bool relu) {                                                           \
+    return RowNormalize<T>(x, nullptr, y, n, k, relu, false);                                      \
   }                                                                                                \
   GradientSums RowGradientSums##SUFFIX(const T* x, const T* dy, std::int64_t n, double mean,       \
-                                       double rstd, const Affine<C##SUFFIX>* relu_of) {            \
+                                       double rstd, const Affine<NormParameter<T>>* relu_of) {     \
     return RowGradientSums<T>(x, dy, n, mean, rstd, {relu_of});                                    \
   }                                                                                                \
   void RowInputGradient##SUFFIX(const T* x, const T* dy, T* dx, std::int64_t n,                    \
-                                const InputGradient<C##SUFFIX>& k,                                 \
-                                const Affine<C##SUFFIX>* relu_of) {                                \
-    RowInputGradient<T>(x, dy, dx, nullptr, nullptr, n, k, {relu_of}, false);                      \
+                                const InputGradient<NormParameter<T>>& k,                          \
+                                const Affine<NormParameter<T>>* relu_of) {                         \
+    return RowInputGradient<T>(x, dy, dx, nullptr, nullptr, n, k, {relu_of}, false);               \
   }                                                                                                \
-  Moments ChannelMoments##SUFFIX(const Channel<const T>& x, const Runs& runs, std::int64_t first,  \
-                                 std::int64_t count) {                                             \
-    return ChannelMoments(x, runs, first, count);                                                  \
+  void ChannelMoments##SUFFIX(const Rows<const T>& x, const Runs& runs, std::int64_t first,        \
+                              std::int64_t count, std::int64_t channels, OpenLeaf* open,           \
+                              Moments* leaves, std::int64_t stride) {                              \
+    return ChannelMoments(x, runs, first, count, channels, open, leaves, stride);                  \
   }                                                                                                \
-  void ChannelNormalize##SUFFIX(const Channel<const T>& x, const Channel<const T>& residual,       \
-                                const Channel<T>& y, const Runs& runs, const ColumnRange& range,   \
-                                const Affine<C##SUFFIX>& k, bool with_relu,                        \
-                                const ReluBits& bits) {                                            \
-    ChannelNormalize(x, residual, y, runs, range, k, with_relu, bits);                             \
+  void ChannelNormalize##SUFFIX(const Rows<const T>& x, const Rows<const T>& residual,             \
+                                const Rows<T>& y, const Runs& runs, const ColumnRange& range,      \
+                                std::int64_t channels, const ChannelAffine<NormParameter<T>>& k,   \
+                                bool relu, const ReluBits& bits) {                                 \
+    return ChannelNormalize(x, residual, y, runs, range, channels, k, relu, bits);                 \
   }                                                                                                \
-  GradientSums ChannelGradientSums##SUFFIX(                                                        \
-      const Channel<const T>& x, const Channel<const T>& dy, const Runs& runs, std::int64_t first, \
-      std::int64_t count, double mean, double rstd, const ReluGate<C##SUFFIX>& gate) {             \
-    return ChannelGradientSums(x, dy, runs, first, count, mean, rstd, gate);                       \
+  void ChannelGradientSums##SUFFIX(                                                                \
+      const Rows<const T>& x, const Rows<const T>& dy, const Runs& runs, std::int64_t first,       \
+      std::int64_t count, std::int64_t channels, const Normalization<NormParameter<T>>& with,      \
+      const ReluGate<NormParameter<T>>& gate, OpenLeaf* open, GradientSums* leaves,                \
+      std::int64_t stride) {                                                                       \
+    return ChannelGradientSums(x, dy, runs, first, count, channels, with, gate, open, leaves,      \
+                               stride);                                                            \
   }                                                                                                \
   void ChannelInputGradient##SUFFIX(                                                               \
-      const Channel<const T>& x, const Channel<const T>& dy, const Channel<T>& dx,                 \
-      const Channel<T>& dresidual, const Runs& runs, const ColumnRange& range,                     \
-      const InputGradient<C##SUFFIX>& k, const ReluGate<C##SUFFIX>& gate) {                        \
-    ChannelInputGradient(x, dy, dx, dresidual, runs, range, k, gate);                              \
+      const Rows<const T>& x, const Rows<const T>& dy, const Rows<T>& dx,                          \
+      const Rows<T>& dresidual, const Runs& runs, const ColumnRange& range, std::int64_t channels, \
+      const ChannelGradient<NormParameter<T>>& k, const ReluGate<NormParameter<T>>& gate) {        \
+    return ChannelInputGradient(x, dy, dx, dresidual, runs, range, channels, k, gate);             \
   }
 
 HWY_BEFORE_NAMESPACE();
@@ -109,7 +112,7 @@ std::size_t Runs::at_column(std::int64_t column) const noexcept {
   template <>                                                                                      \
   void row_normalize<T>(const T* x, T* y, std::int64_t n, const Affine<NormParameter<T>>& k,       \
                         bool relu) noexcept {                                                      \
-    HWY_DYNAMIC_DISPATCH(RowNormalize##SUFFIX)(x, y, n, k, relu);                                  \
+    return HWY_DYNAMIC_DISPATCH(RowNormalize##SUFFIX)(x, y, n, k, relu);                           \
   }                                                                                                \
   template <>                                                                                      \
   GradientSums row_gradient_sums<T>(const T* x, const T* dy, std::int64_t n, double mean,          \
@@ -121,35 +124,40 @@ std::size_t Runs::at_column(std::int64_t column) const noexcept {
   void row_input_gradient<T>(const T* x, const T* dy, T* dx, std::int64_t n,                       \
                              const InputGradient<NormParameter<T>>& k,                             \
                              const Affine<NormParameter<T>>* relu_of) noexcept {                   \
-    HWY_DYNAMIC_DISPATCH(RowInputGradient##SUFFIX)(x, dy, dx, n, k, relu_of);                      \
+    return HWY_DYNAMIC_DISPATCH(RowInputGradient##SUFFIX)(x, dy, dx, n, k, relu_of);               \
   }                                                                                                \
   template <>                                                                                      \
-  Moments channel_moments<T>(const Channel<const T>& x, const Runs& runs, std::int64_t first,      \
-                             std::int64_t count) noexcept {                                        \
-    return HWY_DYNAMIC_DISPATCH(ChannelMoments##SUFFIX)(x, runs, first, count);                    \
+  void channel_moments<T>(const Rows<const T>& x, const Runs& runs, std::int64_t first,            \
+                          std::int64_t count, std::int64_t channels, OpenLeaf* open,               \
+                          Moments* leaves, std::int64_t stride) noexcept {                         \
+    return HWY_DYNAMIC_DISPATCH(ChannelMoments##SUFFIX)(x, runs, first, count, channels, open,     \
+                                                        leaves, stride);                           \
   }                                                                                                \
   template <>                                                                                      \
-  void channel_normalize<T>(const Channel<const T>& x, const Channel<const T>& residual,           \
-                            const Channel<T>& y, const Runs& runs, const ColumnRange& range,       \
-                            const Affine<NormParameter<T>>& k, bool relu,                          \
-                            const ReluBits& bits) noexcept {                                       \
-    HWY_DYNAMIC_DISPATCH(ChannelNormalize##SUFFIX)(x, residual, y, runs, range, k, relu, bits);    \
+  void channel_normalize<T>(const Rows<const T>& x, const Rows<const T>& residual,                 \
+                            const Rows<T>& y, const Runs& runs, const ColumnRange& range,          \
+                            std::int64_t channels, const ChannelAffine<NormParameter<T>>& k,       \
+                            bool relu, const ReluBits& bits) noexcept {                            \
+    return HWY_DYNAMIC_DISPATCH(ChannelNormalize##SUFFIX)(x, residual, y, runs, range, channels,   \
+                                                          k, relu, bits);                          \
   }                                                                                                \
   template <>                                                                                      \
-  GradientSums channel_gradient_sums<T>(const Channel<const T>& x, const Channel<const T>& dy,     \
-                                        const Runs& runs, std::int64_t first, std::int64_t count,  \
-                                        double mean, double rstd,                                  \
-                                        const ReluGate<NormParameter<T>>& gate) noexcept {         \
-    return HWY_DYNAMIC_DISPATCH(ChannelGradientSums##SUFFIX)(x, dy, runs, first, count, mean,      \
-                                                             rstd, gate);                          \
+  void channel_gradient_sums<T>(const Rows<const T>& x, const Rows<const T>& dy, const Runs& runs, \
+                                std::int64_t first, std::int64_t count, std::int64_t channels,     \
+                                const Normalization<NormParameter<T>>& with,                       \
+                                const ReluGate<NormParameter<T>>& gate, OpenLeaf* open,            \
+                                GradientSums* leaves, std::int64_t stride) noexcept {              \
+    return HWY_DYNAMIC_DISPATCH(ChannelGradientSums##SUFFIX)(x, dy, runs, first, count, channels,  \
+                                                             with, gate, open, leaves, stride);    \
   }                                                                                                \
   template <>                                                                                      \
-  void channel_input_gradient<T>(                                                                  \
-      const Channel<const T>& x, const Channel<const T>& dy, const Channel<T>& dx,                 \
-      const Channel<T>& dresidual, const Runs& runs, const ColumnRange& range,                     \
-      const InputGradient<NormParameter<T>>& k, const ReluGate<NormParameter<T>>& gate) noexcept { \
-    HWY_DYNAMIC_DISPATCH(ChannelInputGradient##SUFFIX)                                             \
-    (x, dy, dx, dresidual, runs, range, k, gate);                                                  \
+  void channel_input_gradient<T>(const Rows<const T>& x, const Rows<const T>& dy,                  \
+                                 const Rows<T>& dx, const Rows<T>& dresidual, const Runs& runs,    \
+                                 const ColumnRange& range, std::int64_t channels,                  \
+                                 const ChannelGradient<NormParameter<T>>& k,                       \
+                                 const ReluGate<NormParameter<T>>& gate) noexcept {                \
+    return HWY_DYNAMIC_DISPATCH(ChannelInputGradient##SUFFIX)(x, dy, dx, dresidual, runs, range,   \
+                                                              channels, k, gate);                  \
   }
 
 EVENROW_EXPORT_ROWS(F32, float)

@@ -12,11 +12,27 @@
 #include <cstdint>
 
 #include "evenrow/batch_norm.hpp"
+#include "kernels/coefficients.hpp"
 
 namespace evenrow::kernels {
 
 /// Values in a leaf: small enough for the pivot to be good and for a copy to stay in L1.
 inline constexpr std::int64_t kLeaf = 1024;
+
+/// How many of a leaf's first values give its pivot.
+inline constexpr std::int64_t kPivotValues = 16;
+
+/// A leaf that lies in several segments, while it is being summed: its partial sums, its pivot, and
+/// values of short pieces that wait for more. Scratch memory of the kernels below.
+struct OpenLeaf {
+  static constexpr std::int64_t kPartials = 32;
+  static constexpr std::int64_t kStaged = 512;
+  alignas(64) double a[kPartials];
+  alignas(64) double ab[kPartials];
+  double pivot;
+  std::int64_t staged;
+  alignas(64) std::byte staged_values[2][kStaged * sizeof(double)];
+};
 
 /// Sum of the weights (without weights: number of values), mean, and M2 = sum(w (x - mean)^2) >= 0.
 struct Moments {
@@ -100,58 +116,65 @@ struct Runs {
   std::size_t at_column(std::int64_t column) const noexcept;
 };
 
-/// One channel of a tensor: column (o, i) is at base[o * outer + i]. A null base: no tensor.
+/// Neighbouring channels of a tensor: column (o, i) of channel c is at base[o * outer + c * channel
+/// + i]. A null base: no tensor.
 template <class T>
-struct Channel {
+struct Rows {
   T* base = nullptr;
   std::int64_t outer = 0;
+  std::int64_t channel = 0;
 };
 
-/// What a fused relu let through, a bit a value: bit i % 8 of base[o * outer + i / 8]. Bytes may be
-/// read up to kBitsPadding behind the last one.
-using ReluBits = Channel<std::uint8_t>;
+/// What a fused relu let through, a bit a value: bit i % 8 of base[o * outer + c * channel + i /
+/// 8]. Bytes may be read up to kBitsPadding behind the last one.
+using ReluBits = Rows<std::uint8_t>;
 inline constexpr std::int64_t kBitsPadding = 4;
 
 /// How the backward pass undoes a relu: not at all, by the bits, or by computing u again.
 template <class C>
 struct ReluGate {
-  const Affine<C>* forward = nullptr;
+  const ChannelAffine<C>* forward = nullptr;
   ReluBits bits{};
 };
 
-/// row_moments of the positions [first, first + count) of a channel; first starts a leaf.
+/// The moments of every leaf of the positions [first, first + count) of some channels; `first`
+/// starts a leaf. Leaf l of channel c goes to leaves[c * stride + l]. `gather`: kLeaf values a
+/// channel, for leaves that lie in several segments.
 template <class T>
-Moments channel_moments(const Channel<const T>& x, const Runs& runs, std::int64_t first,
-                        std::int64_t count) noexcept;
+void channel_moments(const Rows<const T>& x, const Runs& runs, std::int64_t first,
+                     std::int64_t count, std::int64_t channels, OpenLeaf* open, Moments* leaves,
+                     std::int64_t stride) noexcept;
 
-/// What the two loops over a channel's columns [begin, end) do besides: `stream` writes past the
-/// caches (then no output is an input), columns that are not valid become 0.
+/// What the loops over the columns [begin, end) do besides: `stream` writes past the caches (then
+/// no output is an input), columns that are not valid become 0.
 struct ColumnRange {
   std::int64_t begin = 0;
   std::int64_t end = 0;
   bool stream = false;
 };
 
-/// y = act((x - center) * scale + shift + residual). y may be x or residual. Bits are written where
-/// they have a base.
+/// y = act((x - center) * scale + shift + residual) for some channels, segment by segment. y may be
+/// x or residual. Bits are written where they have a base.
 template <class T>
-void channel_normalize(const Channel<const T>& x, const Channel<const T>& residual,
-                       const Channel<T>& y, const Runs& runs, const ColumnRange& range,
-                       const Affine<NormParameter<T>>& k, bool relu, const ReluBits& bits) noexcept;
+void channel_normalize(const Rows<const T>& x, const Rows<const T>& residual, const Rows<T>& y,
+                       const Runs& runs, const ColumnRange& range, std::int64_t channels,
+                       const ChannelAffine<NormParameter<T>>& k, bool relu,
+                       const ReluBits& bits) noexcept;
 
-/// row_gradient_sums of the positions [first, first + count) of a channel; first starts a leaf.
+/// The gradient sums of leaves, as in channel_moments, of channels with these statistics.
 template <class T>
-GradientSums channel_gradient_sums(const Channel<const T>& x, const Channel<const T>& dy,
-                                   const Runs& runs, std::int64_t first, std::int64_t count,
-                                   double mean, double rstd,
-                                   const ReluGate<NormParameter<T>>& gate) noexcept;
+void channel_gradient_sums(const Rows<const T>& x, const Rows<const T>& dy, const Runs& runs,
+                           std::int64_t first, std::int64_t count, std::int64_t channels,
+                           const Normalization<NormParameter<T>>& with,
+                           const ReluGate<NormParameter<T>>& gate, OpenLeaf* open,
+                           GradientSums* leaves, std::int64_t stride) noexcept;
 
 /// dx = a * (dy + w * (b * (x - center) + c)), w being the column's weight or 1, and where it has a
 /// base dresidual = dy; dy after the gate. dx may be dy or x, dresidual may be dy.
 template <class T>
-void channel_input_gradient(const Channel<const T>& x, const Channel<const T>& dy,
-                            const Channel<T>& dx, const Channel<T>& dresidual, const Runs& runs,
-                            const ColumnRange& range, const InputGradient<NormParameter<T>>& k,
+void channel_input_gradient(const Rows<const T>& x, const Rows<const T>& dy, const Rows<T>& dx,
+                            const Rows<T>& dresidual, const Runs& runs, const ColumnRange& range,
+                            std::int64_t channels, const ChannelGradient<NormParameter<T>>& k,
                             const ReluGate<NormParameter<T>>& gate) noexcept;
 
 }  // namespace evenrow::kernels

@@ -103,7 +103,6 @@ class ColumnLoop {
  private:
   // Channels that a thread takes together: never less than two lines of cache.
   static constexpr std::int64_t kNarrow = 32;
-  static constexpr std::int64_t kWide = 256;
 
   std::int64_t leaves() const noexcept { return core::block_count(count_, kernels::kColumnLeaf); }
   std::int64_t columns_a_task(std::int64_t channels) const noexcept {
@@ -128,40 +127,50 @@ class ColumnLoop {
       const std::int64_t first = leaf * kernels::kColumnLeaf;
       reduce(leaf, first, std::min(kernels::kColumnLeaf, count_ - first), c, width);
     };
-    // The channels that a thread can take alone, so that they are still cached when they are
-    // mapped.
-    const std::int64_t column_bytes = columns * static_cast<std::int64_t>(bytes);
-    const std::int64_t fitting = cached_bytes() / threads_ / column_bytes / kNarrow * kNarrow;
-    const std::int64_t share = core::block_count(channels, threads_ * kNarrow) * kNarrow;
-    const std::int64_t width = std::min(fitting, share);
-    if (threads_ == 1 && fitting >= channels) {
-      for (std::int64_t leaf = 0; leaf < leaves(); ++leaf) reduce_leaf(leaf, 0, channels);
-      merge(0, channels);
-      return map(0, channels, 0, columns);
-    }
-    if (width >= kNarrow && balanced(core::block_count(channels, width), threads_)) {
-      core::parallel_for(threads_, core::block_count(channels, width), [&](std::int64_t task) {
-        const std::int64_t c = task * width, here = std::min(width, channels - c);
+    // In the threads' own caches, every thread takes some of the channels: nothing to wait for.
+    const std::int64_t wide = core::block_count(channels, threads_ * kNarrow) * kNarrow;
+    const std::int64_t all = view_.size() * static_cast<std::int64_t>(bytes);
+    if (threads_ == 1 || (all <= threads_ * core::cache_sizes().core &&
+                          balanced(core::block_count(channels, wide), threads_))) {
+      core::parallel_for(threads_, core::block_count(channels, wide), [&](std::int64_t task) {
+        const std::int64_t c = task * wide, here = std::min(wide, channels - c);
         for (std::int64_t leaf = 0; leaf < leaves(); ++leaf) reduce_leaf(leaf, c, here);
         merge(c, here);
-        map(c, here, 0, columns);
+        map_backwards(map, c, here);
       });
       return;
     }
-    const std::int64_t blocks = core::block_count(channels, kWide);
-    const auto with_block = [&](std::int64_t block, const auto& run) {
-      run(block * kWide, std::min(kWide, channels - block * kWide));
-    };
+    // Otherwise memory is best read in its order, and once more from its end: as many blocks of
+    // channels as give every thread work.
+    std::int64_t blocks = 1;
+    while (leaves() * blocks % threads_ != 0 && leaves() * blocks < 8 * threads_ &&
+           channels > blocks * kNarrow) {
+      ++blocks;
+    }
+    const std::int64_t width =
+        core::block_count(core::block_count(channels, blocks), kNarrow) * kNarrow;
+    blocks = core::block_count(channels, width);
     core::parallel_for(threads_, leaves() * blocks, [&](std::int64_t task) {
-      with_block(task % blocks,
-                 [&](std::int64_t c, std::int64_t here) { reduce_leaf(task / blocks, c, here); });
+      const std::int64_t c = task % blocks * width;
+      reduce_leaf(task / blocks, c, std::min(width, channels - c));
     });
-    core::parallel_for(threads_, blocks, [&](std::int64_t block) { with_block(block, merge); });
+    const std::int64_t merged = core::block_count(channels, threads_ * kNarrow) * kNarrow;
+    core::parallel_for(threads_, core::block_count(channels, merged), [&](std::int64_t task) {
+      merge(task * merged, std::min(merged, channels - task * merged));
+    });
     const std::int64_t step = columns_a_task(channels);
     core::parallel_for_backwards(
         threads_, core::block_count(columns, step), [&](std::int64_t task) {
           map(0, channels, task * step, std::min((task + 1) * step, columns));
         });
+  }
+
+  template <class Map>
+  void map_backwards(const Map& map, std::int64_t c, std::int64_t channels) {
+    const std::int64_t step = columns_a_task(channels);
+    for (std::int64_t at = (view_.columns() - 1) / step * step; at >= 0; at -= step) {
+      map(c, channels, at, std::min(at + step, view_.columns()));
+    }
   }
 
   View view_;

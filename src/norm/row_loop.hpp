@@ -31,34 +31,33 @@ class RowLoop {
   /// these channels, then y is computed.
   template <class Finish>
   void train(const Forward<T>& t, double* mean, double* variance, const Finish& finish) {
-    const auto reduce = [&](std::int64_t c, std::int64_t first, std::int64_t count) {
-      return kernels::channel_moments(t.x.row(c), runs_, first, count);
+    const auto reduce = [&](std::int64_t c, std::int64_t channels, std::int64_t first,
+                            std::int64_t count, kernels::OpenLeaf* open, kernels::Moments* leaves,
+                            std::int64_t stride) {
+      kernels::channel_moments<T>(t.x.rows(c), runs_, first, count, channels, open, leaves, stride);
     };
     const auto reduced = [&](std::int64_t c, const kernels::Moments& moments) {
       mean[c] = moments.mean;
       variance[c] = moments.m2 / moments.count;
     };
     reduce_then_map<kernels::Moments>(
-        2 * sizeof(T), reduce, reduced, finish,
-        [&](std::int64_t c, std::int64_t begin, std::int64_t end) { normalize(t, c, begin, end); });
+        2, reduce, reduced, finish,
+        [&](std::int64_t c, std::int64_t channels, std::int64_t begin, std::int64_t end) {
+          normalize(t, c, channels, begin, end);
+        });
   }
 
   /// y from the coefficients, in the order of memory.
   void normalize(const Forward<T>& t) {
     if (view_.size() == 0) return;
-    const std::int64_t outers = std::clamp<std::int64_t>(4096 / view_.inner, 1, view_.outer);
-    const std::int64_t channels =
-        std::clamp<std::int64_t>(kTask / (outers * view_.inner), 1, view_.channels);
-    const Pieces pieces(view_, outers);
+    const Pieces pieces(view_, 1);
+    const std::int64_t splits = pieces.count() / view_.outer;
+    const std::int64_t channels = std::clamp<std::int64_t>(kTask / view_.inner, 1, view_.channels);
     const std::int64_t blocks = core::block_count(view_.channels, channels);
-    const std::int64_t splits = pieces.count() / core::block_count(view_.outer, outers);
-    core::parallel_for(threads_, pieces.count() * blocks, [&](std::int64_t task) {
-      const std::int64_t piece = task / (splits * blocks) * splits + task % splits;
-      const std::int64_t first = task / splits % blocks * channels;
-      const auto [begin, end] = pieces[piece];
-      for (std::int64_t c = first; c < std::min(first + channels, view_.channels); ++c) {
-        normalize(t, c, begin, end);
-      }
+    core::parallel_for(threads_, view_.outer * blocks * splits, [&](std::int64_t task) {
+      const auto [begin, end] = pieces[task / (blocks * splits) * splits + task % splits];
+      const std::int64_t c = task / splits % blocks * channels;
+      normalize(t, c, std::min(channels, view_.channels - c), begin, end);
     });
   }
 
@@ -66,31 +65,33 @@ class RowLoop {
   /// channels, then dx is computed.
   template <class Finish>
   void backward(const Backward<T>& t, double* dbeta, double* dgamma, const Finish& finish) {
-    const auto with_gate = [&](std::int64_t c, const auto& run) {
-      using C = NormParameter<T>;
-      const kernels::Affine<C> forward{t.forward.center[c], t.forward.scale[c], t.forward.shift[c]};
+    using C = NormParameter<T>;
+    // The gate of the channels from c on; `forward` is what it refers to.
+    const auto gate = [&](std::int64_t c, kernels::ChannelAffine<C>& forward) {
+      forward = {t.forward.center + c, t.forward.scale + c, t.forward.shift + c};
       const bool recompute = t.relu && t.bits.data == nullptr;
-      return run(kernels::ReluGate<C>{recompute ? &forward : nullptr, t.bits.row(c)});
+      return kernels::ReluGate<C>{recompute ? &forward : nullptr, t.bits.rows(c)};
     };
-    const auto reduce = [&](std::int64_t c, std::int64_t first, std::int64_t count) {
-      return with_gate(c, [&](const auto& gate) {
-        return kernels::channel_gradient_sums(
-            t.x.row(c), t.dy.row(c), runs_, first, count, t.mean[c],
-            kernels::inverse_deviation(t.variance[c], t.eps), gate);
-      });
+    const auto reduce = [&](std::int64_t c, std::int64_t channels, std::int64_t first,
+                            std::int64_t count, kernels::OpenLeaf* open,
+                            kernels::GradientSums* leaves, std::int64_t stride) {
+      kernels::ChannelAffine<C> forward;
+      kernels::channel_gradient_sums<T>(t.x.rows(c), t.dy.rows(c), runs_, first, count, channels,
+                                        {t.mean + c, t.variance + c, t.eps, nullptr, nullptr},
+                                        gate(c, forward), open, leaves, stride);
     };
     const auto reduced = [&](std::int64_t c, const kernels::GradientSums& sums) {
       dbeta[c] = sums.dy;
       dgamma[c] = sums.dy_xhat;
     };
     reduce_then_map<kernels::GradientSums>(
-        (t.dresidual.data == nullptr ? 3 : 4) * sizeof(T), reduce, reduced, finish,
-        [&](std::int64_t c, std::int64_t begin, std::int64_t end) {
-          with_gate(c, [&](const auto& gate) {
-            kernels::channel_input_gradient<T>(t.x.row(c), t.dy.row(c), t.dx.row(c),
-                                               t.dresidual.row(c), runs_, {begin, end, t.stream},
-                                               {t.k.center[c], t.k.a[c], t.k.b[c], t.k.c[c]}, gate);
-          });
+        t.dresidual.data == nullptr ? 3 : 4, reduce, reduced, finish,
+        [&](std::int64_t c, std::int64_t channels, std::int64_t begin, std::int64_t end) {
+          kernels::ChannelAffine<C> forward;
+          kernels::channel_input_gradient<T>(
+              t.x.rows(c), t.dy.rows(c), t.dx.rows(c), t.dresidual.rows(c), runs_,
+              {begin, end, t.stream}, channels, {t.k.center + c, t.k.a + c, t.k.b + c, t.k.c + c},
+              gate(c, forward));
         });
   }
 
@@ -100,6 +101,9 @@ class RowLoop {
   // A piece of a row that is mapped by one task. A multiple of 8: two tasks share no byte of bits.
   static constexpr std::int64_t kPiece = 16384;
   static constexpr std::int64_t kInL1 = 16384;  // bytes of rows that are reduced, then mapped
+  // Contiguous bytes from which on memory is read at full speed.
+  static constexpr std::int64_t kWorthFetching = 49152;
+  static constexpr auto kBytes = static_cast<std::int64_t>(sizeof(T));
 
   // All columns of a channel in pieces: of several segments, or parts of one.
   class Pieces {
@@ -128,40 +132,51 @@ class RowLoop {
     std::int64_t inner_, columns_, outers_, splits_, count_;
   };
 
-  void normalize(const Forward<T>& t, std::int64_t c, std::int64_t begin, std::int64_t end) const {
+  void normalize(const Forward<T>& t, std::int64_t c, std::int64_t channels, std::int64_t begin,
+                 std::int64_t end) const {
     kernels::channel_normalize<T>(
-        t.x.row(c), t.residual.row(c), t.y.row(c), runs_, {begin, end, t.stream},
-        {t.k.center[c], t.k.scale[c], t.k.shift[c]}, t.relu, t.bits.row(c));
+        t.x.rows(c), t.residual.rows(c), t.y.rows(c), runs_, {begin, end, t.stream}, channels,
+        {t.k.center + c, t.k.scale + c, t.k.shift + c}, t.relu, t.bits.rows(c));
   }
 
-  // For every channel: reduce(c, first position, count) gives a Node, reduced(c, node) takes it;
-  // finish(c, 1) and then map(c, begin, end) for all its columns. `bytes`: of all tensors, a value.
+  // For every channel: reduce(c, channels, first position, count, open, leaves, stride) makes the
+  // Node of every leaf, reduced(c, node) takes what they merge to; finish(c, channels) and then
+  // map(c, channels, begin, end) for some channels and all their columns. `tensors`: how many are
+  // read or written.
   template <class Node, class Reduce, class Reduced, class Finish, class Map>
-  void reduce_then_map(std::size_t bytes, const Reduce& reduce, const Reduced& reduced,
+  void reduce_then_map(std::int64_t tensors, const Reduce& reduce, const Reduced& reduced,
                        const Finish& finish, const Map& map) {
-    const std::int64_t channels = view_.channels, columns = view_.columns();
     if (view_.size() == 0) return;
-    const std::int64_t slab = columns * static_cast<std::int64_t>(bytes);  // of one channel
+    const std::int64_t channels = view_.channels, columns = view_.columns();
+    const std::int64_t slab = columns * tensors * kBytes;  // of one channel
+    const std::int64_t own_cache = core::cache_sizes().core;
     const Pieces pieces(view_, std::clamp<std::int64_t>(kPiece / view_.inner, 1, view_.outer));
     const bool all_fit = slab * threads_ <= cached_bytes(), one_fits = slab <= cached_bytes();
     if (threads_ == 1 || (balanced(channels, threads_) && (all_fit || !one_fits))) {
-      // Whole channels for a thread, as many at a time as stay in L1; a large one backwards, so
-      // that it begins with what has just been read.
-      const std::int64_t group =
-          std::clamp<std::int64_t>(std::min(kInL1 / slab, channels / (4 * threads_)), 1, channels);
+      // Whole channels for a thread: as many at a time as stay in L1, or as make up a piece of
+      // memory that is worth fetching where segments are short. What is larger than the thread's
+      // cache is mapped from its end, so that it begins with what has just been read.
+      const bool short_segments = view_.outer > 1 && view_.inner * kBytes < kWorthFetching;
+      const std::int64_t together =
+          short_segments ? std::min(core::block_count(kWorthFetching, view_.inner * kBytes),
+                                    own_cache / 4 / (tensors * kernels::kLeaf * kBytes))
+                         : kInL1 / slab;
+      const std::int64_t group = std::clamp<std::int64_t>(
+          threads_ == 1 ? together : std::min(together, channels / (4 * threads_)), 1, channels);
+      const std::int64_t leaves = core::block_count(count_, kernels::kLeaf);
       core::parallel_for(threads_, core::block_count(channels, group), [&](std::int64_t task) {
-        const std::int64_t first = task * group, end = std::min(first + group, channels);
-        for (std::int64_t c = first; c < end; ++c) reduced(c, reduce(c, 0, count_));
-        finish(first, end - first);
-        for (std::int64_t c = first; c < end; ++c) {
-          if (slab < core::cache_sizes().core / 2) {
-            map(c, 0, columns);
-          } else {
-            for (std::int64_t i = pieces.count(); i-- > 0;) {
-              const auto [from, to] = pieces[i];
-              map(c, from, to);
-            }
-          }
+        const std::int64_t first = task * group, width = std::min(group, channels - first);
+        Workspace& own = Workspace::here();
+        Node* const nodes = own.template partial<Node>(width * leaves);
+        reduce(first, width, 0, count_, own.open_leaves(width), nodes, leaves);
+        for (std::int64_t c = 0; c < width; ++c) {
+          reduced(first + c, merged(nodes + c * leaves, leaves));
+        }
+        finish(first, width);
+        if (width * slab <= own_cache) return map(first, width, 0, columns);
+        for (std::int64_t i = pieces.count(); i-- > 0;) {
+          const auto [from, to] = pieces[i];
+          map(first, width, from, to);
         }
       });
       return;
@@ -173,20 +188,29 @@ class RowLoop {
     for (std::int64_t first = 0; first < channels; first += group) {
       const std::int64_t width = std::min(group, channels - first);
       core::parallel_for(threads_, width * chunks, [&](std::int64_t task) {
-        const std::int64_t at = task % chunks * kChunk;
-        nodes[task] = reduce(first + task / chunks, at, std::min(kChunk, count_ - at));
+        const std::int64_t at = task % chunks * kChunk, count = std::min(kChunk, count_ - at);
+        Node leaves[kChunk / kernels::kLeaf];
+        kernels::OpenLeaf open;
+        reduce(first + task / chunks, 1, at, count, &open, leaves, 0);
+        nodes[task] = merged(leaves, core::block_count(count, kernels::kLeaf));
       });
       for (std::int64_t c = 0; c < width; ++c) {
-        kernels::PairwiseMerge<Node> tree;
-        for (std::int64_t i = 0; i < chunks; ++i) tree.push(nodes[c * chunks + i]);
-        reduced(first + c, tree.total());
+        reduced(first + c, merged(nodes + c * chunks, chunks));
       }
       finish(first, width);
       core::parallel_for_backwards(threads_, width * pieces.count(), [&](std::int64_t task) {
         const auto [from, to] = pieces[task % pieces.count()];
-        map(first + task / pieces.count(), from, to);
+        map(first + task / pieces.count(), 1, from, to);
       });
     }
+  }
+
+  template <class Node>
+  static Node merged(const Node* nodes, std::int64_t count) noexcept {
+    if (count == 1) return nodes[0];
+    kernels::PairwiseMerge<Node> tree;
+    for (std::int64_t i = 0; i < count; ++i) tree.push(nodes[i]);
+    return tree.total();
   }
 
   View view_;

@@ -17,8 +17,9 @@ struct Strided {
   std::int64_t outer = 0;
   std::int64_t channel = 0;
 
-  kernels::Channel<T> row(std::int64_t c) const noexcept {
-    return {data == nullptr ? nullptr : data + c * channel, outer};
+  /// Channels from c on of a tensor with contiguous segments.
+  kernels::Rows<T> rows(std::int64_t c) const noexcept {
+    return {data == nullptr ? nullptr : data + c * channel, outer, channel};
   }
   /// Channels from c on of a channels-last tensor.
   kernels::Columns<T> columns(std::int64_t c) const noexcept {
@@ -32,8 +33,8 @@ struct StridedBits {
   std::int64_t outer = 0;
   std::int64_t channel = 0;
 
-  kernels::ReluBits row(std::int64_t c) const noexcept {
-    return {data == nullptr ? nullptr : data + c * channel, outer};
+  kernels::ReluBits rows(std::int64_t c) const noexcept {
+    return {data == nullptr ? nullptr : data + c * channel, outer, channel};
   }
   kernels::ColumnBits columns(std::int64_t c) const noexcept {
     return {data == nullptr ? nullptr : data + c / 8, outer};

@@ -34,6 +34,12 @@ class Workspace {
     return storage.data();
   }
 
+  /// Scratch memory of the kernels of rows, one a channel.
+  kernels::OpenLeaf* open_leaves(std::int64_t channels) {
+    grow(open_leaves_, channels);
+    return open_leaves_.data();
+  }
+
   /// C: float or double.
   template <class C>
   ChannelValues<C> channel_values(std::int64_t channels) {
@@ -65,6 +71,7 @@ class Workspace {
       partial_;
   std::tuple<std::vector<float>, std::vector<double>> coefficients_;
   std::vector<double> sums_;
+  std::vector<kernels::OpenLeaf> open_leaves_;
 };
 
 }  // namespace evenrow::norm

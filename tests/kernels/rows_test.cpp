@@ -1,5 +1,5 @@
-// Every row kernel, on every target, for awkward sizes, misaligned and in place, against the
-// reference with the bounds of docs/numerics.md.
+// Every kernel over contiguous rows, on every target, for awkward sizes, misaligned and in place,
+// against the reference with the bounds of docs/numerics.md.
 #include "kernels/rows.hpp"
 
 #include <gtest/gtest.h>
@@ -18,13 +18,9 @@ namespace {
 
 using oracle::Real;
 
-template <class T>
-bool same_bits(const T& a, const T& b) {
-  return std::memcmp(&a, &b, sizeof(T)) == 0;
-}
-
-class Rows : public EveryTarget {};
-INSTANTIATE_TEST_SUITE_P(Targets, Rows, ::testing::ValuesIn(available_targets()), target_test_name);
+class RowKernels : public EveryTarget {};
+INSTANTIATE_TEST_SUITE_P(Targets, RowKernels, ::testing::ValuesIn(available_targets()),
+                         target_test_name);
 
 template <class T>
 void expect_moments(std::span<const T> x, const std::string& what) {
@@ -48,23 +44,18 @@ void moments_of_awkward_sizes() {
     }
   }
 }
-TEST_P(Rows, MomentsFloat) {
-  moments_of_awkward_sizes<float>();
-}
-TEST_P(Rows, MomentsDouble) {
-  moments_of_awkward_sizes<double>();
-}
+EVENROW_EVERY_ELEMENT(RowKernels, Moments, moments_of_awkward_sizes)
 
 // Where the pivot is as bad as it can be (the leaf's first 16 values are far from all others) the
 // bound still holds: the pivot's values are part of the variance themselves.
-TEST_P(Rows, MomentsWithMisleadingFirstValues) {
+TEST_P(RowKernels, MomentsWithMisleadingFirstValues) {
   Buffer<float> x(3000, 0);
   fill_normal(x.span(), 5);
   for (std::size_t i = 0; i < 16; ++i) x[i] = x[1024 + i] = 1e6f;
   expect_moments(std::as_const(x).span(), "16 outliers");
 }
 
-TEST_P(Rows, MomentsOfOffsetsUpTo1e30) {
+TEST_P(RowKernels, MomentsOfOffsetsUpTo1e30) {
   for (double offset = 1; offset < 2e30; offset *= 10) {
     Buffer<float> x(2500, 1);
     Buffer<double> wide(2500, 1);
@@ -76,7 +67,7 @@ TEST_P(Rows, MomentsOfOffsetsUpTo1e30) {
 }
 
 // Squares of these do not fit in float; sums in double do not care.
-TEST_P(Rows, MomentsOfHugeAndTinyFloats) {
+TEST_P(RowKernels, MomentsOfHugeAndTinyFloats) {
   for (const float size : {1e38f, 1e25f, 1e-25f, 1e-38f, 1e-44f}) {
     Buffer<float> x(1500, 1);
     for (std::size_t i = 0; i < 1500; ++i) x[i] = i % 2 == 0 ? size : -size;
@@ -86,7 +77,7 @@ TEST_P(Rows, MomentsOfHugeAndTinyFloats) {
   }
 }
 
-TEST_P(Rows, TwoNeighbouringValuesHaveAQuarterOfTheirSquaredDistance) {
+TEST_P(RowKernels, TwoNeighbouringValuesHaveAQuarterOfTheirSquaredDistance) {
   for (const std::int64_t n : {2, 64, 1024, 2048, 5000, 100000}) {
     Buffer<float> alternating(n, 0);
     for (std::int64_t i = 0; i < n; ++i) {
@@ -104,24 +95,20 @@ TEST_P(Rows, TwoNeighbouringValuesHaveAQuarterOfTheirSquaredDistance) {
 template <class T>
 void constants() {
   for (const double c : {0.0, 100.0, 0.1, 1e10, -1e30, 3e38, 1e-42}) {
+    if (std::isinf(as_real(rounded<T>(c)))) continue;  // a float16
     for (const std::int64_t n : awkward_sizes()) {
       if (n == 0) continue;
       Buffer<T> x(n, 1);
-      for (T& value : x.span()) value = static_cast<T>(c);
+      for (T& value : x.span()) value = rounded<T>(c);
       const Moments moments = row_moments(x.data(), n);
-      EXPECT_EQ(moments.mean, static_cast<double>(static_cast<T>(c))) << n;
+      EXPECT_EQ(moments.mean, as_real(rounded<T>(c))) << n;
       EXPECT_EQ(moments.m2, 0.0) << c << ' ' << n;
     }
   }
 }
-TEST_P(Rows, ConstantsFloat) {
-  constants<float>();
-}
-TEST_P(Rows, ConstantsDouble) {
-  constants<double>();
-}
+EVENROW_EVERY_ELEMENT(RowKernels, Constants, constants)
 
-TEST_P(Rows, NaNAndInfinityShow) {
+TEST_P(RowKernels, NaNAndInfinityShow) {
   for (const double bad : {std::nan(""), static_cast<double>(INFINITY)}) {
     for (const std::size_t at : {0u, 15u, 40u, 1023u, 1500u}) {
       Buffer<float> x(2000, 0);
@@ -136,39 +123,36 @@ TEST_P(Rows, NaNAndInfinityShow) {
 
 template <class T>
 void normalize_awkward_sizes() {
-  const T center = static_cast<T>(2.7), scale = static_cast<T>(-1.3), shift = static_cast<T>(0.4);
+  using C = NormParameter<T>;
+  const Affine<C> k{static_cast<C>(2.7), static_cast<C>(-1.3), static_cast<C>(0.4)};
   for (const std::int64_t n : awkward_sizes()) {
     for (const std::int64_t misaligned : {0, 1, 5}) {
       for (const bool relu : {false, true}) {
         Buffer<T> x(n, misaligned), y(n, misaligned + 1);
         fill_normal(x.span(), static_cast<std::uint64_t>(n), 3);
-        row_normalize(x.data(), y.data(), n, center, scale, shift, relu);
+        row_normalize(x.data(), y.data(), n, k, relu);
         for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
-          const Real a = (static_cast<Real>(x[i]) - center) * scale;
-          const Real u = a + shift;
-          const Real expected = relu && u <= 0 ? 0 : u;
-          ASSERT_LE(std::abs(y[i] - expected), oracle::affine_error<T>(a, shift)) << n << ' ' << i;
+          const Real a = (as_real(x[i]) - k.center) * k.scale;
+          const Real u = a + k.shift;
+          const Real error =
+              oracle::stored_error<T>(u, oracle::affine_error<C>(a, k.shift), nullptr);
+          ASSERT_LE(std::abs(as_real(y[i]) - (relu && u <= 0 ? 0 : u)), error) << n << ' ' << i;
         }
         Buffer<T> in_place = x;
-        row_normalize(in_place.data(), in_place.data(), n, center, scale, shift, relu);
-        EXPECT_TRUE(std::equal(y.span().begin(), y.span().end(), in_place.span().begin())) << n;
+        row_normalize(in_place.data(), in_place.data(), n, k, relu);
+        EXPECT_TRUE(same_bits<T>(y.span(), in_place.span())) << n;
         EXPECT_TRUE(y.untouched() && in_place.untouched() && x.untouched()) << n;
       }
     }
   }
 }
-TEST_P(Rows, NormalizeFloat) {
-  normalize_awkward_sizes<float>();
-}
-TEST_P(Rows, NormalizeDouble) {
-  normalize_awkward_sizes<double>();
-}
+EVENROW_EVERY_ELEMENT(RowKernels, Normalize, normalize_awkward_sizes)
 
-TEST_P(Rows, NormalizeKeepsNaNAndTouchesNothingElse) {
+TEST_P(RowKernels, NormalizeKeepsNaNAndTouchesNothingElse) {
   Buffer<float> x(37, 0), y(37, 0);
   fill_normal(x.span(), 3);
   x[20] = std::nanf("");
-  row_normalize(x.data(), y.data(), 37, 0.0f, 1.0f, 0.0f, true);
+  row_normalize(x.data(), y.data(), 37, {0.0f, 1.0f, 0.0f}, true);
   for (std::size_t i = 0; i < 37; ++i) EXPECT_EQ(std::isnan(y[i]), i == 20) << i;
 }
 
@@ -176,25 +160,26 @@ TEST_P(Rows, NormalizeKeepsNaNAndTouchesNothingElse) {
 // that forward pass gave.
 template <class T>
 void gradients_of_awkward_sizes() {
-  const Affine<T> forward{static_cast<T>(0.1), static_cast<T>(1.7), static_cast<T>(-0.2)};
+  using C = NormParameter<T>;
+  const Affine<C> forward{static_cast<C>(0.1), static_cast<C>(1.7), static_cast<C>(-0.2)};
   const double mean = 0.1234, rstd = 0.9;
-  const T center = static_cast<T>(mean), a = static_cast<T>(1.1), b = static_cast<T>(-0.3),
-          c = static_cast<T>(0.05);
+  const InputGradient<C> k{static_cast<C>(mean), static_cast<C>(1.1), static_cast<C>(-0.3),
+                           static_cast<C>(0.05)};
   for (const std::int64_t n : awkward_sizes()) {
     const auto size = static_cast<std::size_t>(n);
     for (const std::int64_t misaligned : {0, 1, 5}) {
       Buffer<T> x(n, misaligned), dy(n, misaligned + 2), y(n, 0), masked(n, 0), dx(n, 1);
       fill_normal(x.span(), 11 + static_cast<std::uint64_t>(n));
       fill_normal(dy.span(), 22 + static_cast<std::uint64_t>(n));
-      row_normalize(x.data(), y.data(), n, forward.center, forward.scale, forward.shift, true);
-      for (std::size_t i = 0; i < size; ++i) masked[i] = y[i] > 0 ? dy[i] : T{0};
+      row_normalize(x.data(), y.data(), n, forward, true);
+      for (std::size_t i = 0; i < size; ++i) masked[i] = as_real(y[i]) > 0 ? dy[i] : T{};
 
       Real sum = 0, products = 0, sum_size = 0, products_size = 0;
       for (std::size_t i = 0; i < size; ++i) {
-        const Real product = static_cast<Real>(dy[i]) * (static_cast<Real>(x[i]) - mean) * rstd;
-        sum += dy[i];
+        const Real product = as_real(dy[i]) * (as_real(x[i]) - mean) * rstd;
+        sum += as_real(dy[i]);
         products += product;
-        sum_size += std::abs(dy[i]);
+        sum_size += std::abs(as_real(dy[i]));
         products_size += std::abs(product);
       }
       const GradientSums sums = row_gradient_sums(x.data(), dy.data(), n, mean, rstd);
@@ -208,39 +193,36 @@ void gradients_of_awkward_sizes() {
       const GradientSums of_masked = row_gradient_sums(x.data(), masked.data(), n, mean, rstd);
       EXPECT_TRUE(same_bits(after_relu, of_masked)) << n;
 
-      row_input_gradient(x.data(), dy.data(), dx.data(), n, center, a, b, c);
+      row_input_gradient(x.data(), dy.data(), dx.data(), n, k);
       for (std::size_t i = 0; i < size; ++i) {
-        const Real second = static_cast<Real>(b) * (static_cast<Real>(x[i]) - center);
-        const Real error =
-            Real{1.01} * oracle::kUnit<T> * std::abs(Real{a}) *
-            (3 * std::abs(Real{dy[i]}) + 7 * std::abs(second) + 5 * std::abs(Real{c}));
-        ASSERT_LE(std::abs(dx[i] - a * (dy[i] + second + c)), error) << n << ' ' << i;
+        const Real second = k.b * (as_real(x[i]) - k.center);
+        const Real expected = k.a * (as_real(dy[i]) + second + k.c);
+        const Real error = oracle::input_gradient_terms<C>(k.a, as_real(dy[i]), second, k.c);
+        ASSERT_LE(std::abs(as_real(dx[i]) - expected),
+                  error + oracle::storage_error<T>(expected, error))
+            << n << ' ' << i;
       }
-      for (const Affine<T>* relu_of : {static_cast<const Affine<T>*>(nullptr), &forward}) {
+      for (const Affine<C>* relu_of : {static_cast<const Affine<C>*>(nullptr), &forward}) {
         const Buffer<T>& incoming = relu_of != nullptr ? masked : dy;
-        row_input_gradient(x.data(), incoming.data(), dx.data(), n, center, a, b, c);
+        row_input_gradient(x.data(), incoming.data(), dx.data(), n, k);
         Buffer<T> in_dy = dy, in_x = x;
-        row_input_gradient(x.data(), in_dy.data(), in_dy.data(), n, center, a, b, c, relu_of);
-        row_input_gradient(in_x.data(), dy.data(), in_x.data(), n, center, a, b, c, relu_of);
-        EXPECT_TRUE(std::equal(dx.span().begin(), dx.span().end(), in_dy.span().begin())) << n;
-        EXPECT_TRUE(std::equal(dx.span().begin(), dx.span().end(), in_x.span().begin())) << n;
+        row_input_gradient(x.data(), in_dy.data(), in_dy.data(), n, k, relu_of);
+        row_input_gradient(in_x.data(), dy.data(), in_x.data(), n, k, relu_of);
+        EXPECT_TRUE(same_bits<T>(dx.span(), in_dy.span())) << n;
+        EXPECT_TRUE(same_bits<T>(dx.span(), in_x.span())) << n;
         EXPECT_TRUE(dx.untouched() && in_dy.untouched() && in_x.untouched()) << n;
       }
     }
   }
 }
-TEST_P(Rows, GradientsFloat) {
-  gradients_of_awkward_sizes<float>();
-}
-TEST_P(Rows, GradientsDouble) {
-  gradients_of_awkward_sizes<double>();
-}
+EVENROW_EVERY_ELEMENT(RowKernels, Gradients, gradients_of_awkward_sizes)
 
 // The targets with a fused multiply-add compute the same bits, whatever their vector length.
 template <class T>
-std::vector<double> all_results(const std::string& target) {
+std::vector<Real> all_results(const std::string& target) {
+  using C = NormParameter<T>;
   EXPECT_TRUE(use_target(target));
-  std::vector<double> results;
+  std::vector<Real> results;
   for (const std::int64_t n : awkward_sizes()) {
     Buffer<T> x(n, 1), dy(n, 0), y(n, 0);
     fill_normal(x.span(), 1, 1e3);
@@ -248,24 +230,22 @@ std::vector<double> all_results(const std::string& target) {
     const Moments moments = row_moments(x.data(), n);
     const GradientSums sums = row_gradient_sums(x.data(), dy.data(), n, moments.mean, 0.7);
     results.insert(results.end(), {moments.mean, moments.m2, sums.dy, sums.dy_xhat});
-    row_normalize(x.data(), y.data(), n, T{1000}, static_cast<T>(0.3), static_cast<T>(0.1), false);
-    results.insert(results.end(), y.span().begin(), y.span().end());
-    row_input_gradient(x.data(), dy.data(), y.data(), n, T{1000}, static_cast<T>(0.3),
-                       static_cast<T>(0.1), T{1});
-    results.insert(results.end(), y.span().begin(), y.span().end());
+    row_normalize(x.data(), y.data(), n, {C{1000}, static_cast<C>(0.3), static_cast<C>(0.1)},
+                  false);
+    for (const T value : y.span()) results.push_back(as_real(value));
+    row_input_gradient(x.data(), dy.data(), y.data(), n,
+                       {C{1000}, static_cast<C>(0.3), static_cast<C>(0.1), C{1}});
+    for (const T value : y.span()) results.push_back(as_real(value));
   }
   use_target("");
   return results;
 }
 TEST(RowsAcrossTargets, Avx2AndAvx512GiveTheSameBits) {
-  const auto targets = available_targets();
-  for (const std::string target : {"avx2", "avx512"}) {
-    if (std::find(targets.begin(), targets.end(), target) == targets.end()) {
-      GTEST_SKIP() << "this CPU has no " << target;
-    }
-  }
+  if (!has_avx2_and_avx512()) GTEST_SKIP() << "this CPU does not have both";
   EXPECT_EQ(all_results<float>("avx2"), all_results<float>("avx512"));
   EXPECT_EQ(all_results<double>("avx2"), all_results<double>("avx512"));
+  EXPECT_EQ(all_results<bfloat16>("avx2"), all_results<bfloat16>("avx512"));
+  EXPECT_EQ(all_results<float16>("avx2"), all_results<float16>("avx512"));
 }
 
 TEST(Merge, WithNothingIsTheSame) {

@@ -51,7 +51,7 @@ TEST(Targets, ResultsShowWhichOneRan) {
   const float x = 1.0f + 0x1p-12f;
   const auto square_minus_one = [&] {
     float y = 0;
-    row_normalize(&x, &y, 1, 0.0f, x, -1.0f, false);
+    row_normalize(&x, &y, 1, {0.0f, x, -1.0f}, false);
     return y;
   };
   for (const std::string& target : available_targets()) {

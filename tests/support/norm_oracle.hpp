@@ -9,7 +9,8 @@
 #include <span>
 #include <vector>
 
-#include "kernels/reference.hpp"
+#include "evenrow/batch_norm.hpp"
+#include "support/elements.hpp"
 
 namespace evenrow::oracle {
 
@@ -18,6 +19,13 @@ using Real = long double;
 inline constexpr Real kDoubleUnit = 0x1p-53L;  // largest relative rounding error of double
 template <class T>
 inline constexpr Real kUnit = std::numeric_limits<T>::epsilon() / Real{2};
+
+/// Error of storing, as a T, a number that is at most `error` away from `value`: half a unit in the
+/// last place, where T is not what is computed in.
+template <class T>
+Real storage_error(Real value, Real error) {
+  return kIsHalf<T> ? ulp<T>(std::abs(value) + error) / 2 : 0;
+}
 
 /// How one of the two loops cuts a row: values a leaf, values that give its pivot, and how many
 /// additions deep a leaf is.
@@ -31,16 +39,19 @@ inline constexpr LeafShape kChannelLeaf{512, 8, 512};
 
 /// A row's exact moments, and how far computed ones may be away.
 struct MomentBounds {
-  Real n = 0, mean = 0, m2 = 0;
+  Real n = 0, mean = 0, m2 = 0;  // n: the sum of the weights
   Real mean_error = 0, m2_error = 0;
-  Real levels = 0;  // of the tree of leaves
-  Real depth = 0;   // of a leaf
+  Real levels = 0;        // of the tree of leaves
+  Real depth = 0;         // of a leaf
+  Real weight_error = 0;  // relative, of n
+  bool weighted = false;
 
   Real variance() const { return n > 0 ? m2 / n : 0; }
   /// Relative error of variance + eps.
   Real variance_error(Real eps) const {
     const Real total = variance() + eps;
-    return n > 0 && total > 0 ? (m2_error / n + 3 * kDoubleUnit * total) / total : 0;
+    if (!(n > 0 && total > 0)) return 0;
+    return (m2_error / n + weight_error * variance() + 3 * kDoubleUnit * total) / total;
   }
 };
 
@@ -53,13 +64,9 @@ inline Real exact_mean(std::span<const Real> values) {
   return mean + rest / static_cast<Real>(values.size());
 }
 
-inline MomentBounds moment_bounds(std::span<const Real> row, const LeafShape& shape) {
-  MomentBounds bounds;
-  if (row.empty()) return bounds;
-  const Real u = kDoubleUnit;
-  bounds.n = static_cast<Real>(row.size());
-  bounds.mean = exact_mean(row);
-  Real squares = 0;  // around the pivots
+/// sum((x - p)^2) over every leaf, p being its pivot.
+inline Real squares_around_pivots(std::span<const Real> row, const LeafShape& shape) {
+  Real squares = 0;
   const auto size = static_cast<std::int64_t>(row.size());
   for (std::int64_t at = 0; at < size; at += shape.leaf) {
     const auto leaf = row.subspan(static_cast<std::size_t>(at),
@@ -69,29 +76,77 @@ inline MomentBounds moment_bounds(std::span<const Real> row, const LeafShape& sh
     const Real pivot = exact_mean(leaf.first(static_cast<std::size_t>(pivots)));
     for (const Real x : leaf) squares += (x - pivot) * (x - pivot);
   }
-  Real lowest = row[0], highest = row[0];
-  Real rest = 0;  // the mean itself is rounded to long double, which counts far from zero
-  for (const Real x : row) {
-    bounds.m2 += (x - bounds.mean) * (x - bounds.mean);
-    rest += x - bounds.mean;
-    lowest = std::min(lowest, x);
-    highest = std::max(highest, x);
+  return squares;
+}
+
+/// `weights`: one a value, or empty for 1 each. With weights, m being the values of a leaf:
+///
+/// - A leaf's weight is a sum in double of at most m floats: relative error m u; of all, (m + H) u.
+/// - A leaf is summed twice. The first pass gives a mean p that is off by E1 = (L + m + 12) u
+/// spread
+///   + 2 u max|x|, whatever the first pivot was: |d| is at most the spread there. The second pass
+///   is around p: S1 = sum(w d) has one more rounding a term, the product with w; S2 = sum(w d d)
+///   too. S2 is M2 + n E1^2, so that nothing cancels, and m u of the leaf's weight meets S1^2 / n
+///   alone, which is n E1^2. So (L + 9) u spread + u max|x| for the mean of a leaf, and
+///   (3 L + 30) u S2 + m u n E1^2 for its M2.
+/// - Leaves are merged with weights that are off by m u: as if each weight was another one. That
+///   moves the mean by 2 m u spread, and M2 by 2 m u M2; the rest is as without weights.
+inline MomentBounds moment_bounds(std::span<const Real> row, const LeafShape& shape,
+                                  std::span<const Real> weights = {}) {
+  MomentBounds bounds;
+  if (row.empty()) return bounds;
+  const Real u = kDoubleUnit;
+  const auto size = static_cast<std::int64_t>(row.size());
+  bounds.weighted = !weights.empty();
+  const auto weight = [&](std::size_t i) { return bounds.weighted ? weights[i] : Real{1}; };
+  Real lowest = row[0], highest = row[0], sum = 0;
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    bounds.n += weight(i);
+    sum += weight(i) * (row[i] - row[0]);
+    lowest = std::min(lowest, row[i]);
+    highest = std::max(highest, row[i]);
   }
-  bounds.m2 -= rest * rest / bounds.n;
+  bounds.mean = row[0] + sum / bounds.n;
+  // The mean itself is rounded to long double, which counts far from zero: once more, around it.
+  for (const bool last : {false, true}) {
+    Real rest = 0, squares = 0;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const Real d = row[i] - bounds.mean;
+      rest += weight(i) * d;
+      squares += weight(i) * d * d;
+    }
+    if (last) bounds.m2 = squares - rest * rest / bounds.n;
+    bounds.mean += rest / bounds.n;
+  }
   const Real largest = std::max(std::abs(lowest), std::abs(highest));
   const Real spread = highest - lowest;
   bounds.depth = static_cast<Real>(std::min(size, shape.depth));
   // A leaf is merged once a level, and at most once a level more where the tree is not full.
   const auto leaves = (size + shape.leaf - 1) / shape.leaf;
   bounds.levels = leaves > 1 ? 2 * std::ceil(std::log2(static_cast<Real>(leaves))) : 0;
-  bounds.mean_error = (bounds.depth + 7) * u * spread + u * largest +
-                      bounds.levels * (3 * u * spread + u * largest);
-  // The pivot itself is rounded: |x - pivot| moves by 2 u largest.
-  squares +=
-      4 * u * largest * std::sqrt(bounds.n * squares) + 4 * bounds.n * u * u * largest * largest;
-  bounds.m2_error = (3 * bounds.depth + 24) * u * squares + 8 * bounds.levels * u * bounds.m2 +
-                    2 * bounds.levels * bounds.mean_error * std::sqrt(bounds.n * bounds.m2) +
-                    bounds.levels * bounds.n * bounds.mean_error * bounds.mean_error;
+  const Real merges = bounds.levels * (3 * u * spread + u * largest);
+  Real squares = 0, in_leaf = 0;
+  if (!bounds.weighted) {
+    bounds.mean_error = (bounds.depth + 7) * u * spread + u * largest + merges;
+    squares = squares_around_pivots(row, shape);
+    // The pivot itself is rounded: |x - pivot| moves by 2 u largest.
+    squares +=
+        4 * u * largest * std::sqrt(bounds.n * squares) + 4 * bounds.n * u * u * largest * largest;
+    in_leaf = (3 * bounds.depth + 24) * u * squares;
+  } else {
+    const auto m = static_cast<Real>(std::min(size, shape.leaf));
+    const Real first = (bounds.depth + m + 12) * u * spread + 2 * u * largest;
+    bounds.weight_error = (m + bounds.levels) * u;
+    bounds.mean_error = (bounds.depth + 9) * u * spread + u * largest + merges +
+                        (leaves > 1 ? 2 * m * u * spread : 0);
+    squares = bounds.m2 + bounds.n * first * first;
+    in_leaf = (3 * bounds.depth + 30) * u * squares + m * u * bounds.n * first * first +
+              (leaves > 1 ? 2 * m * u * bounds.m2 : 0);
+  }
+  const Real error = bounds.mean_error;
+  bounds.m2_error = in_leaf + 8 * bounds.levels * u * bounds.m2 +
+                    2 * bounds.levels * error * std::sqrt(bounds.n * bounds.m2) +
+                    bounds.levels * bounds.n * error * error;
   return bounds;
 }
 
@@ -103,21 +158,36 @@ Real affine_error(Real a, Real shift) {
          4 * std::numeric_limits<T>::denorm_min();
 }
 
-/// Error of y in training. `parameters` of one channel.
+/// Error of y when `error` is that of u = (x - center) * scale + shift in C: a residual is added in
+/// C, one rounding more; then the sum is stored.
 template <class T>
-Real output_error(const MomentBounds& row, Real x, Real gamma, Real beta, Real eps) {
+Real stored_error(Real u, Real error, const Real* residual) {
+  if (residual != nullptr) {
+    u += *residual;
+    error += Real{1.01} * kUnit<NormParameter<T>> * (std::abs(u) + error);
+  }
+  return error + storage_error<T>(u, error);
+}
+
+/// Error of y in training. gamma, beta: of the channel. `residual`: null for none.
+template <class T>
+Real output_error(const MomentBounds& row, Real x, Real gamma, Real beta, Real eps,
+                  const Real* residual = nullptr) {
+  using C = NormParameter<T>;
   const Real u = kDoubleUnit;
-  const Real scale = gamma / std::sqrt(row.variance() + eps);
-  const Real center = static_cast<T>(row.mean);
+  const Real square = row.variance() + eps;
+  const Real scale = square > 0 ? gamma / std::sqrt(square) : 0;
+  const Real center = static_cast<C>(row.mean);
   const Real a = (x - center) * scale;
   const Real shift = beta - (row.mean - center) * scale;
-  // The mean that is rounded to center is the computed one: center may be its neighbour in T.
-  const Real neighbour = std::abs(scale) * 2 * kUnit<T> * std::abs(row.mean);
-  const Real lost = Real{1.01} * kUnit<T> * 5 * neighbour;
-  return affine_error<T>(a, shift) + lost +
-         std::abs((x - row.mean) * scale) * (row.variance_error(eps) / 2 + 4 * u) +
-         std::abs(scale) * row.mean_error +
-         3 * u * (std::abs(beta) + std::abs((row.mean - center) * scale) + neighbour);
+  // The mean that is rounded to center is the computed one: center may be its neighbour in C.
+  const Real neighbour = std::abs(scale) * 2 * kUnit<C> * std::abs(row.mean);
+  const Real lost = Real{1.01} * kUnit<C> * 5 * neighbour;
+  const Real error = affine_error<C>(a, shift) + lost +
+                     std::abs((x - row.mean) * scale) * (row.variance_error(eps) / 2 + 4 * u) +
+                     std::abs(scale) * row.mean_error +
+                     3 * u * (std::abs(beta) + std::abs((row.mean - center) * scale) + neighbour);
+  return stored_error<T>(a + shift, error, residual);
 }
 
 /// The backward pass of one row: exact results and what computed ones may be away by.
@@ -145,26 +215,40 @@ inline GradientBounds gradient_bounds(const MomentBounds& row, std::span<const R
   return bounds;
 }
 
-/// Error of dx at one value.
+/// dx = a * (dy + w * (B + c)) in C, B = b * (x - center), from exact coefficients. `weighted`: w
+/// multiplies, one rounding more of B and c.
+template <class C>
+Real input_gradient_terms(Real a, Real dy, Real b_term, Real c, Real w = 1, bool weighted = false) {
+  const Real more = weighted ? 1 : 0;
+  return Real{1.01} * kUnit<C> * std::abs(a) *
+         (3 * std::abs(dy) + w * ((7 + more) * std::abs(b_term) + (5 + more) * std::abs(c)));
+}
+
+/// Error of dx at one value; `weight` is that of its column.
 template <class T>
 Real input_gradient_error(const MomentBounds& row, const GradientBounds& sums, Real x, Real dy,
-                          Real gamma, Real eps) {
+                          Real gamma, Real eps, Real weight = 1) {
+  using C = NormParameter<T>;
   const Real square = row.variance() + eps;
   const Real rstd = square > 0 ? 1 / std::sqrt(square) : 0;
   const Real a = gamma * rstd;
   const Real xhat = (x - row.mean) * rstd;
   const Real b = -rstd * sums.dgamma / row.n;
-  const Real center = static_cast<T>(row.mean);
-  const Real neighbour = 2 * kUnit<T> * std::abs(row.mean);  // see output_error
+  const Real center = static_cast<C>(row.mean);
+  const Real neighbour = 2 * kUnit<C> * std::abs(row.mean);  // see output_error
   const Real c = -sums.dbeta / row.n - b * (row.mean - center);
   const Real first = std::abs(dy), second = std::abs(b) * (std::abs(x - center) + neighbour),
              third = std::abs(c) + std::abs(b) * neighbour;
   const Real relative = row.variance_error(eps) + 8 * kDoubleUnit;
-  return std::abs(a) * (Real{1.01} * kUnit<T> * (3 * first + 7 * second + 5 * third) +
-                        relative * (first + 2 * second + 2 * third) +
-                        (sums.dbeta_error + std::abs(xhat) * sums.dgamma_error) / row.n +
-                        std::abs(b) * row.mean_error) +
-         8 * std::numeric_limits<T>::denorm_min() * (1 + std::abs(a));
+  const Real error =
+      input_gradient_terms<C>(a, first, second, third, weight, row.weighted) +
+      std::abs(a) * (relative * (first + 2 * weight * (second + third)) +
+                     weight * (row.weight_error * (second + third) +
+                               (sums.dbeta_error + std::abs(xhat) * sums.dgamma_error) / row.n +
+                               std::abs(b) * row.mean_error)) +
+      8 * std::numeric_limits<C>::denorm_min() * (1 + std::abs(a)) * (1 + weight);
+  const Real dx = a * (dy + weight * (b * (x - center) + c));
+  return error + storage_error<T>(dx, error);
 }
 
 }  // namespace evenrow::oracle
