@@ -26,26 +26,82 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // Channels that are summed together: their sums stay in L1.
 inline constexpr std::int64_t kSummed = 1024;
-// Columns that are read side by side: what belongs to a channel is loaded once for all of them.
-inline constexpr std::int64_t kSideBySide = 8;
+// Columns and vectors of channels that are summed side by side: enough sums to hide the latency of
+// an addition, few enough streams of memory for the processor to follow.
+inline constexpr std::int64_t kSideBySide = 4;
+inline constexpr std::int64_t kVectors = 4;
+
+// Values up to a column that lies at least kAhead bytes ahead: that far from where a loop reads,
+// memory is asked for. What the processor fetches by itself ends with a page and starts anew with
+// every column.
+inline constexpr std::int64_t kAhead = 16384;
+template <class T>
+std::int64_t values_ahead(const Columns<const T>& x) {
+  const std::int64_t bytes = x.column * static_cast<std::int64_t>(sizeof(T));
+  return bytes == 0 ? 0 : x.column * (kSideBySide + (kAhead + bytes - 1) / bytes);
+}
+// Asks for channels [c, c + count) of column j, `ahead` values further on.
+template <class T>
+HWY_INLINE void FetchChannels(const Columns<const T>& x, std::int64_t j, std::int64_t c,
+                              std::int64_t ahead, std::int64_t count) {
+  FetchLines(x.base + (j * x.column + c), ahead, count);
+}
 
 // sum_a[c] += a, sum_ab[c] += a * b over kColumns columns from j on, one after the other.
-// terms(d, column, channel, a, b) gives both as vectors of doubles.
+// terms(d, column, channel, a, b) gives both as vectors of doubles, terms.fetch(column, channel,
+// count) asks for what is needed later.
 template <std::int64_t kColumns, class Terms>
 HWY_INLINE void SumColumns(std::int64_t j, std::int64_t channels, double* sum_a, double* sum_ab,
                            const Terms& terms) {
+  const hn::ScalableTag<double> d;
+  using V = hn::Vec<decltype(d)>;
+  constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
+  std::int64_t c = 0;
+  for (; c + kVectors * lanes <= channels; c += kVectors * lanes) {
+    double* const to_a = sum_a + c;
+    double* const to_ab = sum_ab + c;
+    V a0 = hn::LoadU(d, to_a), a1 = hn::LoadU(d, to_a + lanes);
+    V a2 = hn::LoadU(d, to_a + 2 * lanes), a3 = hn::LoadU(d, to_a + 3 * lanes);
+    V ab0 = hn::LoadU(d, to_ab), ab1 = hn::LoadU(d, to_ab + lanes);
+    V ab2 = hn::LoadU(d, to_ab + 2 * lanes), ab3 = hn::LoadU(d, to_ab + 3 * lanes);
+    HWY_UNROLL(4)
+    for (std::int64_t i = j; i < j + kColumns; ++i) {
+      terms.fetch(i, c, kVectors * lanes);
+      V a, b;
+      terms(d, i, c, a, b);
+      a0 = hn::Add(a0, a);
+      ab0 = hn::MulAdd(a, b, ab0);
+      terms(d, i, c + lanes, a, b);
+      a1 = hn::Add(a1, a);
+      ab1 = hn::MulAdd(a, b, ab1);
+      terms(d, i, c + 2 * lanes, a, b);
+      a2 = hn::Add(a2, a);
+      ab2 = hn::MulAdd(a, b, ab2);
+      terms(d, i, c + 3 * lanes, a, b);
+      a3 = hn::Add(a3, a);
+      ab3 = hn::MulAdd(a, b, ab3);
+    }
+    hn::StoreU(a0, d, to_a);
+    hn::StoreU(a1, d, to_a + lanes);
+    hn::StoreU(a2, d, to_a + 2 * lanes);
+    hn::StoreU(a3, d, to_a + 3 * lanes);
+    hn::StoreU(ab0, d, to_ab);
+    hn::StoreU(ab1, d, to_ab + lanes);
+    hn::StoreU(ab2, d, to_ab + 2 * lanes);
+    hn::StoreU(ab3, d, to_ab + 3 * lanes);
+  }
   // Copies: what the loop stores may be, as far as the compiler knows, what a reference refers to.
-  ForVectors<double>(0, channels, [j, sum_a, sum_ab, terms](auto d, std::int64_t c) {
-    auto a_sum = hn::LoadU(d, sum_a + c), ab_sum = hn::LoadU(d, sum_ab + c);
-    HWY_UNROLL(8)
-    for (std::int64_t i = 0; i < kColumns; ++i) {
-      hn::Vec<decltype(d)> a, b;
-      terms(d, j + i, c, a, b);
+  ForVectors<double>(c, channels, [j, sum_a, sum_ab, terms](auto narrow, std::int64_t at) {
+    auto a_sum = hn::LoadU(narrow, sum_a + at), ab_sum = hn::LoadU(narrow, sum_ab + at);
+    HWY_UNROLL(4)
+    for (std::int64_t i = j; i < j + kColumns; ++i) {
+      hn::Vec<decltype(narrow)> a, b;
+      terms(narrow, i, at, a, b);
       a_sum = hn::Add(a_sum, a);
       ab_sum = hn::MulAdd(a, b, ab_sum);
     }
-    hn::StoreU(a_sum, d, sum_a + c);
-    hn::StoreU(ab_sum, d, sum_ab + c);
+    hn::StoreU(a_sum, narrow, sum_a + at);
+    hn::StoreU(ab_sum, narrow, sum_ab + at);
   });
 }
 
@@ -68,144 +124,157 @@ HWY_INLINE void LeafColumnSums(const Runs& runs, std::int64_t first, std::int64_
   }
 }
 
-// At most kSummed channels. The pivot is the mean of the leaf's first columns, found as a
-// difference to the first of them: equal values give exactly themselves. With weights these columns
-// may say nothing about the others: one pass more finds the pivot.
-template <class T>
-void SomeColumnMoments(const Columns<const T>& x, const Runs& runs, std::int64_t first,
-                       std::int64_t count, std::int64_t channels, double* mean, double* m2) {
-  double sum[kSummed];
-  const auto difference = [x, mean](auto d, std::int64_t j, std::int64_t c) {
-    return hn::Sub(load(d, x.base + j * x.column + c), hn::LoadU(d, mean + c));
-  };
-  const auto add = [&](std::int64_t n) {
-    LeafColumnSums(runs, first, n, channels, sum, m2,
-                   [difference](auto d, std::int64_t j, std::int64_t c, auto& a, auto& b) {
-                     a = difference(d, j, c);
-                     b = a;
-                   });
-  };
-  // Moves the pivot to the mean, and makes M2 of the sums around the pivot; rounding alone could
-  // leave it below 0.
-  const auto center = [&](double n) {
-    ForVectors<double>(0, channels, [&](auto d, std::int64_t c) {
-      const auto s = hn::LoadU(d, sum + c), shift = hn::Div(s, hn::Set(d, n));
+// visit(first channel, channels, first position, positions, record) for the leaves of the positions
+// [first, first + count), kSummed channels at a time.
+template <class Visit>
+HWY_INLINE void ForColumnLeaves(std::int64_t first, std::int64_t count, std::int64_t channels,
+                                double* records, std::int64_t record, const Visit& visit) {
+  for (std::int64_t at = 0; at < count; at += kColumnLeaf, records += record) {
+    for (std::int64_t c = 0; c < channels; c += kSummed) {
+      visit(c, std::min(kSummed, channels - c), first + at, std::min(kColumnLeaf, count - at),
+            records + c);
+    }
+  }
+}
+
+// The terms x - mean and its square; weighted, w * (x - mean) and w * (x - mean)^2.
+template <class T, bool kWeighted>
+struct Differences {
+  Columns<const T> x;
+  const double* mean;
+  const float* w;
+  std::int64_t ahead;
+
+  template <class D, class V>
+  HWY_INLINE void operator()(D d, std::int64_t j, std::int64_t c, V& a, V& b) const {
+    b = hn::Sub(load(d, x.base + j * x.column + c), hn::LoadU(d, mean + c));
+    a = kWeighted ? hn::Mul(hn::Set(d, static_cast<double>(w[j])), b) : b;
+  }
+  HWY_INLINE void fetch(std::int64_t j, std::int64_t c, std::int64_t count) const {
+    FetchChannels(x, j, c, ahead, count);
+  }
+};
+
+// Sums around a pivot, which is in `mean`: moves it to the mean, and makes M2 of the squares;
+// rounding alone could leave it below 0.
+inline void CenterMoments(std::int64_t channels, double n, const double* sum, double* mean,
+                          double* m2) {
+  const auto center = [=](const auto& divided) {
+    ForVectors<double>(0, channels, [=](auto d, std::int64_t c) {
+      const auto s = hn::LoadU(d, sum + c), shift = divided(d, s);
       const auto squares = hn::Sub(hn::LoadU(d, m2 + c), hn::Mul(s, shift));
       hn::StoreU(hn::IfThenZeroElse(hn::Lt(squares, hn::Zero(d)), squares), d, m2 + c);
       hn::StoreU(hn::Add(hn::LoadU(d, mean + c), shift), d, mean + c);
     });
   };
-  const Run& run = runs.data[runs.at_position(first)];
-  const T* const first_column = x.base + (run.start + first - run.before) * x.column;
-  ForVectors<double>(0, channels, [&](auto d, std::int64_t c) {
-    hn::StoreU(load(d, first_column + c), d, mean + c);
-  });
-  const std::int64_t pivots = std::min(kPivotColumns, count);
-  add(pivots);
-  center(static_cast<double>(pivots));
-  if (runs.weights == nullptr) {
-    add(count);
-    return center(static_cast<double>(count));
-  }
-  for (int pass = 0; pass < 2; ++pass) {
-    LeafColumnSums(
-        runs, first, count, channels, sum, m2,
-        [difference, w = runs.weights](auto d, std::int64_t j, std::int64_t c, auto& a, auto& b) {
-          b = difference(d, j, c);
-          a = hn::Mul(hn::Set(d, static_cast<double>(w[j])), b);
-        });
-    center(runs.leaf_weights[first / kColumnLeaf]);
+  // A full leaf's number of columns is a power of two: the same result without a division.
+  if (n == kColumnLeaf) {
+    center([](auto d, auto s) { return hn::Mul(s, hn::Set(d, 1.0 / kColumnLeaf)); });
+  } else {
+    center([n](auto d, auto s) { return hn::Div(s, hn::Set(d, n)); });
   }
 }
 
+// The pivot is the leaf's first value. With weights that may say nothing about the others: one pass
+// more finds the pivot.
 template <class T>
-void ColumnMoments(const Columns<const T>& x, const Runs& runs, std::int64_t first,
-                   std::int64_t count, std::int64_t channels, double* mean, double* m2) {
-  for (std::int64_t c = 0; c < channels; c += kSummed) {
-    SomeColumnMoments<T>({x.base + c, x.column}, runs, first, count,
-                         std::min(kSummed, channels - c), mean + c, m2 + c);
-  }
+void ColumnMoments(const Columns<const T>& all, const Runs& runs, std::int64_t first,
+                   std::int64_t count, std::int64_t channels, double* records, std::int64_t record,
+                   std::int64_t to_m2) {
+  ForColumnLeaves(
+      first, count, channels, records, record,
+      [&](std::int64_t c, std::int64_t width, std::int64_t position, std::int64_t size,
+          double* mean) {
+        const Columns<const T> x{all.base + c, all.column};
+        const Run& run = runs.data[runs.at_position(position)];
+        const T* const first_column = x.base + (run.start + position - run.before) * x.column;
+        ForVectors<double>(0, width, [=](auto d, std::int64_t i) {
+          hn::StoreU(load(d, first_column + i), d, mean + i);
+        });
+        double sum[kSummed];
+        double* const m2 = mean + to_m2;
+        const std::int64_t ahead = values_ahead(x);
+        if (runs.weights == nullptr) {
+          LeafColumnSums(runs, position, size, width, sum, m2,
+                         Differences<T, false>{x, mean, nullptr, ahead});
+          return CenterMoments(width, static_cast<double>(size), sum, mean, m2);
+        }
+        for (int pass = 0; pass < 2; ++pass) {
+          LeafColumnSums(runs, position, size, width, sum, m2,
+                         Differences<T, true>{x, mean, runs.weights, ahead});
+          CenterMoments(width, runs.leaf_weights[position / kColumnLeaf], sum, mean, m2);
+        }
+      });
 }
 
-// Nodes of PairwiseMerge, which is compiled for no target, for several channels: in memory.
-template <std::size_t kLanes>
-struct LaneMoments {
+// A node of PairwiseMerge whose values are in memory, one or more a channel: the first of two nodes
+// takes the merged ones. merge_values(a, b) does that for all channels.
+struct MomentRecords {
+  double* mean = nullptr;
+  std::int64_t m2 = 0, channels = 0;  // M2 is so much further on than the mean
   double count = 0;
-  double mean[kLanes];
-  double m2[kLanes];
 };
-// As merge of Moments.
-template <std::size_t kLanes>
-LaneMoments<kLanes> merge(const LaneMoments<kLanes>& a, const LaneMoments<kLanes>& b) {
-  if (b.count == 0) return a;
-  if (a.count == 0) return b;
-  const hn::CappedTag<double, kLanes> d;
+// As merge of Moments, neither count being 0.
+inline MomentRecords merge(const MomentRecords& a, const MomentRecords& b) {
+  if (b.mean == nullptr) return a;
   const double count = a.count + b.count, weight = b.count / count;
-  const auto mean = hn::LoadU(d, a.mean), delta = hn::Sub(hn::LoadU(d, b.mean), mean);
-  const auto between = hn::Mul(delta, hn::Mul(delta, hn::Set(d, a.count * weight)));
-  LaneMoments<kLanes> sum;
-  sum.count = count;
-  hn::StoreU(hn::Add(mean, hn::Mul(delta, hn::Set(d, weight))), d, sum.mean);
-  hn::StoreU(hn::Add(hn::Add(hn::LoadU(d, a.m2), hn::LoadU(d, b.m2)), between), d, sum.m2);
-  return sum;
+  const double between = a.count * weight;
+  ForVectors<double>(0, a.channels, [=](auto d, std::int64_t c) {
+    double* const to_mean = a.mean + c;
+    double* const to_m2 = to_mean + a.m2;
+    const auto mean = hn::LoadU(d, to_mean), delta = hn::Sub(hn::LoadU(d, b.mean + c), mean);
+    const auto squares = hn::Add(hn::LoadU(d, to_m2), hn::LoadU(d, b.mean + b.m2 + c));
+    const auto moved = hn::Mul(delta, hn::Mul(delta, hn::Set(d, between)));
+    hn::StoreU(hn::Add(mean, hn::Mul(delta, hn::Set(d, weight))), d, to_mean);
+    hn::StoreU(hn::Add(squares, moved), d, to_m2);
+  });
+  return {a.mean, a.m2, a.channels, count};
 }
 
-inline void MergeColumnMoments(const double* records, std::int64_t record, std::int64_t m2,
-                               const double* counts, std::int64_t leaves, std::int64_t channels,
-                               double* mean, double* variance) {
-  ForVectors<double>(0, channels, [&](auto d, std::int64_t c) {
-    using Node = LaneMoments<hn::MaxLanes(d)>;
-    PairwiseMerge<Node> tree;
-    Node total;
-    for (std::int64_t leaf = 0; leaf < leaves; ++leaf) {
-      const double* const at = records + leaf * record + c;
-      total.count = counts[leaf];
-      hn::StoreU(hn::LoadU(d, at), d, total.mean);
-      hn::StoreU(hn::LoadU(d, at + m2), d, total.m2);
-      if (leaves > 1) tree.push(total);
-    }
-    if (leaves > 1) total = tree.total();
-    hn::StoreU(hn::LoadU(d, total.mean), d, mean + c);
-    hn::StoreU(hn::Div(hn::LoadU(d, total.m2), hn::Set(d, total.count)), d, variance + c);
+inline void MergeColumnMoments(double* records, std::int64_t record, std::int64_t m2,
+                               const double* counts, std::int64_t nodes, std::int64_t channels,
+                               double divisor, double* mean, double* squares) {
+  PairwiseMerge<MomentRecords> tree;
+  for (std::int64_t i = 0; i < nodes; ++i) {
+    tree.push({records + i * record, m2, channels, counts[i]});
+  }
+  tree.total();
+  ForVectors<double>(0, channels, [=](auto d, std::int64_t c) {
+    hn::StoreU(hn::LoadU(d, records + c), d, mean + c);
+    hn::StoreU(hn::Div(hn::LoadU(d, records + m2 + c), hn::Set(d, divisor)), d, squares + c);
   });
 }
 
-template <std::size_t kLanes>
-struct LaneSums {
-  bool any = false;
-  double dy[kLanes];
-  double dy_xhat[kLanes];
+struct SumRecords {
+  double* dy = nullptr;
+  std::int64_t centered = 0, channels = 0;
 };
-template <std::size_t kLanes>
-LaneSums<kLanes> merge(const LaneSums<kLanes>& a, const LaneSums<kLanes>& b) {
-  if (!b.any) return a;
-  const hn::CappedTag<double, kLanes> d;
-  LaneSums<kLanes> sum;
-  sum.any = true;
-  hn::StoreU(hn::Add(hn::LoadU(d, a.dy), hn::LoadU(d, b.dy)), d, sum.dy);
-  hn::StoreU(hn::Add(hn::LoadU(d, a.dy_xhat), hn::LoadU(d, b.dy_xhat)), d, sum.dy_xhat);
-  return sum;
+inline SumRecords merge(const SumRecords& a, const SumRecords& b) {
+  if (b.dy == nullptr) return a;
+  const auto add = [&](double* to, const double* from) {
+    ForVectors<double>(0, a.channels, [=](auto d, std::int64_t c) {
+      hn::StoreU(hn::Add(hn::LoadU(d, to + c), hn::LoadU(d, from + c)), d, to + c);
+    });
+  };
+  add(a.dy, b.dy);
+  add(a.dy + a.centered, b.dy + b.centered);
+  return a;
 }
 
-inline void MergeColumnGradientSums(const double* records, std::int64_t record,
-                                    std::int64_t centered, std::int64_t leaves,
-                                    std::int64_t channels, const double* variance, double eps,
-                                    double* dbeta, double* dgamma) {
-  ForVectors<double>(0, channels, [&](auto d, std::int64_t c) {
-    using Node = LaneSums<hn::MaxLanes(d)>;
-    const auto rstd = InverseDeviation(d, hn::LoadU(d, variance + c), eps);
-    PairwiseMerge<Node> tree;
-    Node total;
-    for (std::int64_t leaf = 0; leaf < leaves; ++leaf) {
-      const double* const at = records + leaf * record + c;
-      total.any = true;
-      hn::StoreU(hn::LoadU(d, at), d, total.dy);
-      hn::StoreU(hn::Mul(hn::LoadU(d, at + centered), rstd), d, total.dy_xhat);
-      if (leaves > 1) tree.push(total);
+inline void MergeColumnGradientSums(double* records, std::int64_t record, std::int64_t centered,
+                                    std::int64_t nodes, std::int64_t channels,
+                                    const double* variance, double eps, double* dy,
+                                    double* dy_times) {
+  PairwiseMerge<SumRecords> tree;
+  for (std::int64_t i = 0; i < nodes; ++i) tree.push({records + i * record, centered, channels});
+  tree.total();
+  ForVectors<double>(0, channels, [=](auto d, std::int64_t c) {
+    auto times = hn::LoadU(d, records + centered + c);
+    if (variance != nullptr) {
+      times = hn::Mul(times, InverseDeviation(d, hn::LoadU(d, variance + c), eps));
     }
-    if (leaves > 1) total = tree.total();
-    hn::StoreU(hn::LoadU(d, total.dy), d, dbeta + c);
-    hn::StoreU(hn::LoadU(d, total.dy_xhat), d, dgamma + c);
+    hn::StoreU(hn::LoadU(d, records + c), d, dy + c);
+    hn::StoreU(times, d, dy_times + c);
   });
 }
 
@@ -220,71 +289,114 @@ HWY_INLINE void with_column_gate(const ColumnGate<C>& gate, const Visit& visit) 
   visit(std::integral_constant<Gate, Gate::open>());
 }
 
+// The terms dy and dy * (x - mean), dy after the gate.
+template <class T, Gate kGate>
+struct GradientTerms {
+  using C = NormParameter<T>;
+  Columns<const T> x, dy;
+  const double* mean;
+  ChannelAffine<C> forward;
+  ColumnBits bits;
+  std::int64_t x_ahead, dy_ahead;
+
+  template <class D, class V>
+  HWY_INLINE void operator()(D d, std::int64_t j, std::int64_t c, V& a, V& b) const {
+    const hn::Rebind<C, D> dc;
+    const auto value = load(dc, x.base + j * x.column + c);
+    auto g = load(dc, dy.base + j * dy.column + c);
+    if constexpr (kGate == Gate::bits) {
+      g = through_bits(dc, g, bits.base + j * bits.column, c);
+    } else if constexpr (kGate == Gate::forward) {
+      g = through_relu(
+          dc, value, g,
+          Lanes<decltype(g)>{hn::LoadU(dc, forward.center + c), hn::LoadU(dc, forward.scale + c),
+                             hn::LoadU(dc, forward.shift + c)});
+    }
+    a = to_double(d, g);
+    b = hn::Sub(to_double(d, value), hn::LoadU(d, mean + c));
+  }
+  HWY_INLINE void fetch(std::int64_t j, std::int64_t c, std::int64_t count) const {
+    FetchChannels(x, j, c, x_ahead, count);
+    FetchChannels(dy, j, c, dy_ahead, count);
+  }
+};
+
 template <class T>
 void ColumnGradientSums(const Columns<const T>& x, const Columns<const T>& dy, const Runs& runs,
                         std::int64_t first, std::int64_t count, std::int64_t channels,
                         const double* mean, const ColumnGate<NormParameter<T>>& gate,
-                        double* sum_dy, double* sum_dy_centered) {
+                        double* records, std::int64_t record, std::int64_t centered) {
   using C = NormParameter<T>;
   with_column_gate(gate, [&](auto kind) {
-    const ChannelAffine<C> k = kind() == Gate::forward ? *gate.forward : ChannelAffine<C>{};
-    const auto terms = [=, bits = gate.bits](auto d, std::int64_t j, std::int64_t c, auto& a,
-                                             auto& b) {
-      const hn::Rebind<C, decltype(d)> dc;
-      const auto value = load(dc, x.base + j * x.column + c);
-      auto g = load(dc, dy.base + j * dy.column + c);
-      if constexpr (kind() == Gate::bits) {
-        g = through_bits(dc, g, bits.base + j * bits.column, c);
-      } else if constexpr (kind() == Gate::forward) {
-        g = through_relu(dc, value, g,
-                         Lanes<decltype(g)>{hn::LoadU(dc, k.center + c), hn::LoadU(dc, k.scale + c),
-                                            hn::LoadU(dc, k.shift + c)});
-      }
-      a = to_double(d, g);
-      b = hn::Sub(to_double(d, value), hn::LoadU(d, mean + c));
-    };
-    LeafColumnSums(runs, first, count, channels, sum_dy, sum_dy_centered, terms);
+    const ChannelAffine<C> k = gate.forward == nullptr ? ChannelAffine<C>{} : *gate.forward;
+    ForColumnLeaves(
+        first, count, channels, records, record,
+        [&](std::int64_t c, std::int64_t width, std::int64_t position, std::int64_t size,
+            double* sums) {
+          const Columns<const T> from{x.base + c, x.column}, incoming{dy.base + c, dy.column};
+          const ColumnBits bits{gate.bits.base == nullptr ? nullptr : gate.bits.base + c / 8,
+                                gate.bits.column};
+          GradientTerms<T, kind()> terms{
+              from, incoming, mean + c, {}, bits, values_ahead(from), values_ahead(incoming)};
+          if constexpr (kind() == Gate::forward) {
+            terms.forward = {k.center + c, k.scale + c, k.shift + c};
+          }
+          LeafColumnSums(runs, position, size, width, sums, sums + centered, terms);
+        });
   });
 }
 
 inline constexpr std::int64_t kNarrowBytes = 512;
-// kCount coefficients, one value of each a channel.
-template <class C, std::size_t kCount>
-struct Coefficients {
-  const C* of[kCount];
-};
 // Those of some neighbouring channels.
 template <class V, std::size_t kCount>
 struct CoefficientLanes {
   V of[kCount];
 };
+// kCount coefficients, one value of each a channel.
+template <class C, std::size_t kCount>
+struct Coefficients {
+  const C* of[kCount];
+
+  template <class D>
+  HWY_INLINE CoefficientLanes<hn::Vec<D>, kCount> lanes(D d, std::int64_t c) const {
+    CoefficientLanes<hn::Vec<D>, kCount> result;
+    for (std::size_t i = 0; i < kCount; ++i) result.of[i] = hn::LoadU(d, of[i] + c);
+    return result;
+  }
+};
 
 // out = value(d, column, channel, coefficients) for kColumns columns from j on.
-template <std::int64_t kColumns, bool kStream, class T, class C, std::size_t kCount, class Value>
+template <std::int64_t kColumns, class T, class C, std::size_t kCount, class Value>
 HWY_INLINE void MapColumns(const Columns<T>& out, std::int64_t j, std::int64_t channels,
                            const Coefficients<C, kCount>& k, const Value& value) {
   // Copies: what a loop stores may be, as far as the compiler knows, what a reference refers to.
   ForVectors<C>(0, channels, [out, j, k, value](auto d, std::int64_t c) {
-    CoefficientLanes<hn::Vec<decltype(d)>, kCount> lanes;
-    for (std::size_t i = 0; i < kCount; ++i) lanes.of[i] = hn::LoadU(d, k.of[i] + c);
+    const auto lanes = k.lanes(d, c);
     HWY_UNROLL(8)
     for (std::int64_t i = 0; i < kColumns; ++i) {
-      constexpr bool kWhole = hn::MaxLanes(d) == hn::MaxLanes(hn::ScalableTag<C>());
-      store<kStream && kWhole>(value(d, j + i, c, lanes), d, out.base + (j + i) * out.column + c);
+      store(value(d, j + i, c, lanes), d, out.base + (j + i) * out.column + c);
     }
   });
 }
-template <bool kStream, class T, class C, std::size_t kCount, class Value>
+template <class T, class C, std::size_t kCount, class Value>
 HWY_INLINE void MapColumns(const Columns<T>& out, std::int64_t begin, std::int64_t end,
-                           std::int64_t channels, const Coefficients<C, kCount>& k,
+                           std::int64_t channels, const Coefficients<C, kCount>& k, bool stream,
                            const Value& value) {
   constexpr std::int64_t kTogether = 4;
-  if (!kStream && channels * static_cast<std::int64_t>(sizeof(T)) <= kNarrowBytes) {
+  if (stream) {
+    for (; begin < end; ++begin) {
+      ForRow(
+          out.base + begin * out.column, channels, true,
+          [begin, k, value](auto d, std::int64_t c) { return value(d, begin, c, k.lanes(d, c)); });
+    }
+    return;
+  }
+  if (channels * static_cast<std::int64_t>(sizeof(T)) <= kNarrowBytes) {
     for (; begin + kTogether <= end; begin += kTogether) {
-      MapColumns<kTogether, kStream>(out, begin, channels, k, value);
+      MapColumns<kTogether>(out, begin, channels, k, value);
     }
   }
-  for (; begin < end; ++begin) MapColumns<1, kStream>(out, begin, channels, k, value);
+  for (; begin < end; ++begin) MapColumns<1>(out, begin, channels, k, value);
 }
 
 // map(begin, end) for the valid columns of a range, zero(column) for the others.
@@ -350,15 +462,6 @@ void ColumnMap(const Columns<T>& out, const Runs& runs, const ColumnRange& range
                const Zero& zero, const Make& make) {
   constexpr std::int64_t kLanes = Repeated<C, kCount>::kLanes;
   const bool aligned = unaligned_head(out.base) == 0 && out.column % kLanes == 0;
-  const auto map = [&](const Columns<T>& to, std::int64_t begin, std::int64_t end,
-                       std::int64_t width, const Coefficients<C, kCount>& with, const auto& value,
-                       bool stream) {
-    if (stream) {
-      MapColumns<true>(to, begin, end, width, with, value);
-    } else {
-      MapColumns<false>(to, begin, end, width, with, value);
-    }
-  };
   if (gapless && (channels % kLanes != 0 || (range.stream && !aligned)) &&
       Repeated<C, kCount>::fits(channels)) {
     const Repeated<C, kCount> repeated(k, channels);
@@ -370,7 +473,7 @@ void ColumnMap(const Columns<T>& out, const Runs& runs, const ColumnRange& range
       const auto part = [&](std::int64_t at, std::int64_t columns, std::int64_t width,
                             std::int64_t channel, bool stream) {
         const Columns<T> to{out.base + first + at, width};
-        map(to, 0, columns, width, repeated.from(channel), make(first + at, width), stream);
+        MapColumns(to, 0, columns, width, repeated.from(channel), stream, make(first + at, width));
       };
       part(0, 1, head, 0, false);
       part(head, whole, period, head, range.stream);
@@ -379,7 +482,7 @@ void ColumnMap(const Columns<T>& out, const Runs& runs, const ColumnRange& range
   } else {
     const auto value = make(0, 0);
     ForColumns(runs, range, zero, [&](std::int64_t begin, std::int64_t end) {
-      map(out, begin, end, channels, k, value, range.stream && aligned);
+      MapColumns(out, begin, end, channels, k, range.stream, value);
     });
   }
   if (range.stream) hwy::FlushStream();
@@ -401,12 +504,17 @@ void ColumnNormalize(const Columns<const T>& x, const Columns<const T>& residual
   const bool gapless = x.column == channels && y.column == channels && bits.base == nullptr &&
                        (residual.base == nullptr || residual.column == channels);
   const auto zero = [&](std::int64_t j) { std::fill_n(y.base + j * y.column, channels, T{}); };
+  const auto ahead_in = [&range](const Columns<const T>& tensor) {
+    return range.channels_ahead > 0 ? range.channels_ahead : values_ahead(tensor);
+  };
   // finish(d, u, column, channel) makes y of u.
   const auto map = [&](const auto& finish) {
     if (residual.base == nullptr) {
       ColumnMap(y, runs, range, channels, all, gapless, zero, [&](auto shift, auto width) {
         const Columns<const T> from = moved(x, shift, width);
-        return [from, finish](auto d, std::int64_t j, std::int64_t c, const auto& with) {
+        const std::int64_t ahead = ahead_in(from);
+        return [from, ahead, finish](auto d, std::int64_t j, std::int64_t c, const auto& with) {
+          FetchChannels(from, j, c, ahead, hn::MaxLanes(d));
           const auto centered = hn::Sub(load(d, from.base + j * from.column + c), with.of[0]);
           return finish(d, hn::MulAdd(centered, with.of[1], with.of[2]), j, c);
         };
@@ -414,7 +522,10 @@ void ColumnNormalize(const Columns<const T>& x, const Columns<const T>& residual
     } else {
       ColumnMap(y, runs, range, channels, all, gapless, zero, [&](auto shift, auto width) {
         const Columns<const T> from = moved(x, shift, width), add = moved(residual, shift, width);
-        return [from, add, finish](auto d, std::int64_t j, std::int64_t c, const auto& with) {
+        const std::int64_t ahead = ahead_in(from), add_ahead = ahead_in(add);
+        return [=](auto d, std::int64_t j, std::int64_t c, const auto& with) {
+          FetchChannels(from, j, c, ahead, hn::MaxLanes(d));
+          FetchChannels(add, j, c, add_ahead, hn::MaxLanes(d));
           const auto centered = hn::Sub(load(d, from.base + j * from.column + c), with.of[0]);
           const auto u = hn::MulAdd(centered, with.of[1], with.of[2]);
           return finish(d, hn::Add(u, load(d, add.base + j * add.column + c)), j, c);
@@ -451,11 +562,17 @@ void ColumnInputGradient(const Columns<const T>& x, const Columns<const T>& dy,
       std::fill_n(dresidual.base + j * dresidual.column, channels, T{});
     }
   };
+  const auto ahead_in = [&range](const Columns<const T>& tensor) {
+    return range.channels_ahead > 0 ? range.channels_ahead : values_ahead(tensor);
+  };
   with_column_gate(gate, [&](auto kind) {
     const auto make = [&](auto shift, auto width) {
       const Columns<const T> from = moved(x, shift, width), incoming = moved(dy, shift, width);
       const Columns<T> through = moved(dresidual, shift, width);
+      const std::int64_t ahead = ahead_in(from), dy_ahead = ahead_in(incoming);
       return [=, bits = gate.bits](auto d, std::int64_t j, std::int64_t c, const auto& with) {
+        FetchChannels(from, j, c, ahead, hn::MaxLanes(d));
+        FetchChannels(incoming, j, c, dy_ahead, hn::MaxLanes(d));
         const auto value = load(d, from.base + j * from.column + c);
         auto g = load(d, incoming.base + j * incoming.column + c);
         if constexpr (kind() == Gate::bits) {

@@ -10,30 +10,32 @@
 #include "kernels/columns-inl.h"
 
 // HWY_EXPORT takes plain functions: one of each for every element type.
-#define EVENROW_COLUMNS(SUFFIX, T)                                                                 \
-  void ColumnMoments##SUFFIX(const Columns<const T>& x, const Runs& runs, std::int64_t first,      \
-                             std::int64_t count, std::int64_t channels, double* mean,              \
-                             double* m2) {                                                         \
-    ColumnMoments(x, runs, first, count, channels, mean, m2);                                      \
-  }                                                                                                \
-  void ColumnGradientSums##SUFFIX(                                                                 \
-      const Columns<const T>& x, const Columns<const T>& dy, const Runs& runs, std::int64_t first, \
-      std::int64_t count, std::int64_t channels, const double* mean,                               \
-      const ColumnGate<NormParameter<T>>& gate, double* sum_dy, double* sum_dy_centered) {         \
-    ColumnGradientSums(x, dy, runs, first, count, channels, mean, gate, sum_dy, sum_dy_centered);  \
-  }                                                                                                \
-  void ColumnNormalize##SUFFIX(const Columns<const T>& x, const Columns<const T>& residual,        \
-                               const Columns<T>& y, const Runs& runs, const ColumnRange& range,    \
-                               std::int64_t channels, const ChannelAffine<NormParameter<T>>& k,    \
-                               bool relu, const ColumnBits& bits) {                                \
-    ColumnNormalize(x, residual, y, runs, range, channels, k, relu, bits);                         \
-  }                                                                                                \
-  void ColumnInputGradient##SUFFIX(                                                                \
-      const Columns<const T>& x, const Columns<const T>& dy, const Columns<T>& dx,                 \
-      const Columns<T>& dresidual, const Runs& runs, const ColumnRange& range,                     \
-      std::int64_t channels, const ChannelGradient<NormParameter<T>>& k,                           \
-      const ColumnGate<NormParameter<T>>& gate) {                                                  \
-    ColumnInputGradient(x, dy, dx, dresidual, runs, range, channels, k, gate);                     \
+#define EVENROW_COLUMNS(SUFFIX, T)                                                              \
+  void ColumnMoments##SUFFIX(const Columns<const T>& x, const Runs& runs, std::int64_t first,   \
+                             std::int64_t count, std::int64_t channels, double* records,        \
+                             std::int64_t record, std::int64_t m2) {                            \
+    ColumnMoments(x, runs, first, count, channels, records, record, m2);                        \
+  }                                                                                             \
+  void ColumnGradientSums##SUFFIX(const Columns<const T>& x, const Columns<const T>& dy,        \
+                                  const Runs& runs, std::int64_t first, std::int64_t count,     \
+                                  std::int64_t channels, const double* mean,                    \
+                                  const ColumnGate<NormParameter<T>>& gate, double* records,    \
+                                  std::int64_t record, std::int64_t centered) {                 \
+    ColumnGradientSums(x, dy, runs, first, count, channels, mean, gate, records, record,        \
+                       centered);                                                               \
+  }                                                                                             \
+  void ColumnNormalize##SUFFIX(const Columns<const T>& x, const Columns<const T>& residual,     \
+                               const Columns<T>& y, const Runs& runs, const ColumnRange& range, \
+                               std::int64_t channels, const ChannelAffine<NormParameter<T>>& k, \
+                               bool relu, const ColumnBits& bits) {                             \
+    ColumnNormalize(x, residual, y, runs, range, channels, k, relu, bits);                      \
+  }                                                                                             \
+  void ColumnInputGradient##SUFFIX(                                                             \
+      const Columns<const T>& x, const Columns<const T>& dy, const Columns<T>& dx,              \
+      const Columns<T>& dresidual, const Runs& runs, const ColumnRange& range,                  \
+      std::int64_t channels, const ChannelGradient<NormParameter<T>>& k,                        \
+      const ColumnGate<NormParameter<T>>& gate) {                                               \
+    ColumnInputGradient(x, dy, dx, dresidual, runs, range, channels, k, gate);                  \
   }
 
 HWY_BEFORE_NAMESPACE();
@@ -55,18 +57,18 @@ namespace evenrow::kernels {
 HWY_EXPORT(MergeColumnMoments);
 HWY_EXPORT(MergeColumnGradientSums);
 
-void merge_column_moments(const double* records, std::int64_t record, std::int64_t m2,
-                          const double* counts, std::int64_t leaves, std::int64_t channels,
-                          double* mean, double* variance) noexcept {
+void merge_column_moments(double* records, std::int64_t record, std::int64_t m2,
+                          const double* counts, std::int64_t nodes, std::int64_t channels,
+                          double divisor, double* mean, double* squares) noexcept {
   HWY_DYNAMIC_DISPATCH(MergeColumnMoments)
-  (records, record, m2, counts, leaves, channels, mean, variance);
+  (records, record, m2, counts, nodes, channels, divisor, mean, squares);
 }
 
-void merge_column_gradient_sums(const double* records, std::int64_t record, std::int64_t centered,
-                                std::int64_t leaves, std::int64_t channels, const double* variance,
-                                double eps, double* dbeta, double* dgamma) noexcept {
+void merge_column_gradient_sums(double* records, std::int64_t record, std::int64_t centered,
+                                std::int64_t nodes, std::int64_t channels, const double* variance,
+                                double eps, double* dy, double* dy_times) noexcept {
   HWY_DYNAMIC_DISPATCH(MergeColumnGradientSums)
-  (records, record, centered, leaves, channels, variance, eps, dbeta, dgamma);
+  (records, record, centered, nodes, channels, variance, eps, dy, dy_times);
 }
 
 #define EVENROW_EXPORT_COLUMNS(SUFFIX, T)                                                          \
@@ -76,18 +78,19 @@ void merge_column_gradient_sums(const double* records, std::int64_t record, std:
   HWY_EXPORT(ColumnInputGradient##SUFFIX);                                                         \
   template <>                                                                                      \
   void column_moments<T>(const Columns<const T>& x, const Runs& runs, std::int64_t first,          \
-                         std::int64_t count, std::int64_t channels, double* mean,                  \
-                         double* m2) noexcept {                                                    \
-    HWY_DYNAMIC_DISPATCH(ColumnMoments##SUFFIX)(x, runs, first, count, channels, mean, m2);        \
+                         std::int64_t count, std::int64_t channels, double* records,               \
+                         std::int64_t record, std::int64_t m2) noexcept {                          \
+    HWY_DYNAMIC_DISPATCH(ColumnMoments##SUFFIX)                                                    \
+    (x, runs, first, count, channels, records, record, m2);                                        \
   }                                                                                                \
   template <>                                                                                      \
   void column_gradient_sums<T>(const Columns<const T>& x, const Columns<const T>& dy,              \
                                const Runs& runs, std::int64_t first, std::int64_t count,           \
                                std::int64_t channels, const double* mean,                          \
-                               const ColumnGate<NormParameter<T>>& gate, double* sum_dy,           \
-                               double* sum_dy_centered) noexcept {                                 \
+                               const ColumnGate<NormParameter<T>>& gate, double* records,          \
+                               std::int64_t record, std::int64_t centered) noexcept {              \
     HWY_DYNAMIC_DISPATCH(ColumnGradientSums##SUFFIX)                                               \
-    (x, dy, runs, first, count, channels, mean, gate, sum_dy, sum_dy_centered);                    \
+    (x, dy, runs, first, count, channels, mean, gate, records, record, centered);                  \
   }                                                                                                \
   template <>                                                                                      \
   void column_normalize<T>(const Columns<const T>& x, const Columns<const T>& residual,            \

@@ -12,10 +12,9 @@
 
 namespace evenrow::kernels {
 
-/// Columns in a leaf, and how many of its first ones give the pivot. 64 columns stand for one of
-/// the pivot, as in a leaf of rows.hpp.
-inline constexpr std::int64_t kColumnLeaf = 512;
-inline constexpr std::int64_t kPivotColumns = 8;
+/// Columns in a leaf; its first one is the pivot. So one of 64 values gives the pivot, as in a leaf
+/// of rows.hpp.
+inline constexpr std::int64_t kColumnLeaf = 64;
 
 /// Some neighbouring channels of a tensor: those of column j are at base + j * column. A null base:
 /// no tensor.
@@ -35,28 +34,34 @@ struct ColumnGate {
   ColumnBits bits{};
 };
 
-/// Mean and M2 of each channel over one leaf, the positions [first, first + count).
+/// Mean and M2 of each channel over every leaf of the positions [first, first + count); `first`
+/// starts a leaf. Leaf i has its means at records + i * record, one a channel, and M2 `m2` further
+/// on.
 template <class T>
 void column_moments(const Columns<const T>& x, const Runs& runs, std::int64_t first,
-                    std::int64_t count, std::int64_t channels, double* mean, double* m2) noexcept;
+                    std::int64_t count, std::int64_t channels, double* records, std::int64_t record,
+                    std::int64_t m2) noexcept;
 
-/// Leaves merged, channel by channel. Leaf i has counts[i] (its weight), and its records of this
-/// channel at records + i * record: a mean, and M2 `m2` further on. Variance: M2 / sum of counts.
-void merge_column_moments(const double* records, std::int64_t record, std::int64_t m2,
-                          const double* counts, std::int64_t leaves, std::int64_t channels,
-                          double* mean, double* variance) noexcept;
+/// Leaves, or what several of them were merged to, merged over the fixed tree: to the mean, and to
+/// M2 / divisor. Node i has counts[i] (its weight) and is where column_moments puts a leaf. The
+/// records are used up; the results may be the first one.
+void merge_column_moments(double* records, std::int64_t record, std::int64_t m2,
+                          const double* counts, std::int64_t nodes, std::int64_t channels,
+                          double divisor, double* mean, double* squares) noexcept;
 
-/// sum(dy) and sum(dy * (x - mean)) of each channel over one leaf, dy after the gate.
+/// sum(dy) and, `centered` further on, sum(dy * (x - mean)) of each channel over every leaf, dy
+/// after the gate; otherwise as column_moments.
 template <class T>
 void column_gradient_sums(const Columns<const T>& x, const Columns<const T>& dy, const Runs& runs,
                           std::int64_t first, std::int64_t count, std::int64_t channels,
                           const double* mean, const ColumnGate<NormParameter<T>>& gate,
-                          double* sum_dy, double* sum_dy_centered) noexcept;
+                          double* records, std::int64_t record, std::int64_t centered) noexcept;
 
-/// Leaves merged: dbeta = sum(dy), dgamma = sum(dy * xhat). The second sum is `centered` behind.
-void merge_column_gradient_sums(const double* records, std::int64_t record, std::int64_t centered,
-                                std::int64_t leaves, std::int64_t channels, const double* variance,
-                                double eps, double* dbeta, double* dgamma) noexcept;
+/// The same of gradient sums: sum(dy), and sum(dy * (x - mean)) or, where `variance` is not null,
+/// what xhat makes of it: sum(dy * xhat).
+void merge_column_gradient_sums(double* records, std::int64_t record, std::int64_t centered,
+                                std::int64_t nodes, std::int64_t channels, const double* variance,
+                                double eps, double* dy, double* dy_times) noexcept;
 
 /// As channel_normalize, for some channels.
 template <class T>

@@ -110,6 +110,19 @@ HWY_INLINE void store(hn::Vec<D> v, D d, T* p) {
   }
 }
 
+// Asks for the lines of memory of `count` values that begin `ahead` values behind p, wherever that
+// is. (hwy::Prefetch is dropped by GCC where a function does nothing else.)
+template <class T>
+HWY_INLINE void FetchLines(const T* p, std::int64_t ahead, std::int64_t count) {
+  constexpr std::uintptr_t kLine = 64;
+  const auto begin =
+      reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(ahead) * sizeof(T);
+  const std::uintptr_t bytes = static_cast<std::uintptr_t>(count) * sizeof(T);
+  for (std::uintptr_t at = 0; at < bytes; at += kLine) {
+    __builtin_prefetch(reinterpret_cast<const void*>(begin + at), 0, 3);
+  }
+}
+
 // As inverse_deviation of coefficients.hpp, for several channels.
 template <class D>
 HWY_INLINE hn::Vec<D> InverseDeviation(D d, hn::Vec<D> variance, double eps) {
@@ -172,7 +185,7 @@ HWY_INLINE hn::Vec<D> through_bits(D d, hn::Vec<D> dy, const std::uint8_t* bits,
 }
 
 // out[i] = value(d, i) for whole vectors of at most kLimit lanes. The last vector ends with the row
-// and overlaps the one before; it is computed before anything is stored, so that out may be an
+// and overlaps the one before; both are computed before they are stored, so that out may be an
 // input. Rows shorter than a vector go through the next smaller one. `stream`: past the caches;
 // then out is no input.
 template <std::size_t kLimit, class T, class Value>
@@ -180,7 +193,6 @@ HWY_INLINE void ForRow(T* out, std::int64_t n, bool stream, const Value& value) 
   const hn::CappedTag<NormParameter<T>, kLimit> d;
   constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
   if (n >= lanes) {
-    const auto last = value(d, n - lanes);
     std::int64_t i = 0;
     if (stream) {
       constexpr auto bytes = static_cast<std::size_t>(lanes) * sizeof(T);
@@ -188,10 +200,12 @@ HWY_INLINE void ForRow(T* out, std::int64_t n, bool stream, const Value& value) 
       const auto head = static_cast<std::int64_t>((bytes - before) % bytes / sizeof(T));
       if (head > 0) store(value(d, 0), d, out);
       for (i = head; i + lanes <= n; i += lanes) store<true>(value(d, i), d, out + i);
-      if (i < n) store(last, d, out + n - lanes);
+      if (i < n) store(value(d, n - lanes), d, out + n - lanes);
       return;
     }
-    for (; i + lanes < n; i += lanes) store(value(d, i), d, out + i);
+    for (; i + 2 * lanes < n; i += lanes) store(value(d, i), d, out + i);
+    const auto first = value(d, i), last = value(d, n - lanes);
+    store(first, d, out + i);
     store(last, d, out + n - lanes);
     return;
   }

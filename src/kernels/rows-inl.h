@@ -25,8 +25,12 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Partial sums of a leaf: value i of it goes to sum i mod 32. Four vectors of doubles at a time
 // (two chains of additions each) hide the latency; with 8 lanes that is the whole width, with fewer
 // the width is swept several times.
-inline constexpr std::int64_t kPartials = OpenLeaf::kPartials;
+inline constexpr std::int64_t kPartials = 32;
 inline constexpr std::int64_t kVectors = 4;
+
+// How many values ahead of a sum memory is asked for: what the processor fetches by itself ends
+// with a page.
+inline constexpr std::int64_t kAhead = 2 * kLeaf;
 
 struct TwoSums {
   double a = 0;
@@ -58,79 +62,55 @@ HWY_INLINE double fold(double* values) {
   return fold_lanes(d, hn::Load(d, values));
 }
 
-// Adds the terms a and a * b of n values, which are the leaf's from `filled` on; terms(d, i, a, b)
-// gives both as vectors of doubles for the values from i on.
-template <class Terms>
-HWY_INLINE void AddTerms(OpenLeaf& leaf, std::int64_t filled, std::int64_t n, const Terms& terms) {
-  // Some values for neighbouring sums.
-  const auto add = [&](std::int64_t sum, std::int64_t from, std::int64_t count) {
-    ForVectors<double>(0, count, [&](auto d, std::int64_t i) {
-      hn::Vec<decltype(d)> a, b;
-      terms(d, from + i, a, b);
-      double* const to_a = leaf.a + sum + i;
-      double* const to_ab = leaf.ab + sum + i;
-      hn::StoreU(hn::Add(hn::LoadU(d, to_a), a), d, to_a);
-      hn::StoreU(hn::MulAdd(a, b, hn::LoadU(d, to_ab)), d, to_ab);
-    });
-  };
-  const std::int64_t sum = filled % kPartials;
-  const std::int64_t head = sum == 0 ? 0 : std::min(n, kPartials - sum);
-  if (head > 0) add(sum, 0, head);
-  const std::int64_t whole = head + (n - head) / kPartials * kPartials;
-  if (whole > head) {
-    const hn::CappedTag<double, kPartials / kVectors> d;
-    using V = hn::Vec<decltype(d)>;
-    constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
-    for (std::int64_t at = 0; at < kPartials; at += kVectors * lanes) {
-      double* const to_a = leaf.a + at;
-      double* const to_ab = leaf.ab + at;
-      V a0 = hn::Load(d, to_a), a1 = hn::Load(d, to_a + lanes);
-      V a2 = hn::Load(d, to_a + 2 * lanes), a3 = hn::Load(d, to_a + 3 * lanes);
-      V ab0 = hn::Load(d, to_ab), ab1 = hn::Load(d, to_ab + lanes);
-      V ab2 = hn::Load(d, to_ab + 2 * lanes), ab3 = hn::Load(d, to_ab + 3 * lanes);
-      for (std::int64_t i = head + at; i < whole; i += kPartials) {
-        V a, b;
-        terms(d, i, a, b);
-        a0 = hn::Add(a0, a);
-        ab0 = hn::MulAdd(a, b, ab0);
-        terms(d, i + lanes, a, b);
-        a1 = hn::Add(a1, a);
-        ab1 = hn::MulAdd(a, b, ab1);
-        terms(d, i + 2 * lanes, a, b);
-        a2 = hn::Add(a2, a);
-        ab2 = hn::MulAdd(a, b, ab2);
-        terms(d, i + 3 * lanes, a, b);
-        a3 = hn::Add(a3, a);
-        ab3 = hn::MulAdd(a, b, ab3);
-      }
-      hn::Store(a0, d, to_a);
-      hn::Store(a1, d, to_a + lanes);
-      hn::Store(a2, d, to_a + 2 * lanes);
-      hn::Store(a3, d, to_a + 3 * lanes);
-      hn::Store(ab0, d, to_ab);
-      hn::Store(ab1, d, to_ab + lanes);
-      hn::Store(ab2, d, to_ab + 2 * lanes);
-      hn::Store(ab3, d, to_ab + 3 * lanes);
-    }
-  }
-  if (n > whole) add(0, whole, n - whole);
-}
-
-HWY_INLINE void Clear(OpenLeaf& leaf) {
-  std::fill_n(leaf.a, kPartials, 0.0);
-  std::fill_n(leaf.ab, kPartials, 0.0);
-}
-HWY_INLINE TwoSums Folded(OpenLeaf& leaf) {
-  return {fold<kPartials>(leaf.a), fold<kPartials>(leaf.ab)};
-}
-
-// sum(a) and sum(a * b) over one leaf.
+// sum(a) and sum(a * b) over one leaf; terms(d, i, a, b) gives both as vectors of doubles for the
+// values from i on; terms.fetch(i) asks for what is needed some leaves later.
 template <class Terms>
 HWY_INLINE TwoSums LeafSums(std::int64_t n, const Terms& terms) {
-  OpenLeaf leaf;
-  Clear(leaf);
-  AddTerms(leaf, 0, n, terms);
-  return Folded(leaf);
+  HWY_ALIGN double sum_a[kPartials];
+  HWY_ALIGN double sum_ab[kPartials];
+  const std::int64_t whole = n / kPartials * kPartials;
+  const hn::CappedTag<double, kPartials / kVectors> d;
+  using V = hn::Vec<decltype(d)>;
+  constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
+  for (std::int64_t at = 0; at < kPartials; at += kVectors * lanes) {
+    V a0 = hn::Zero(d), a1 = a0, a2 = a0, a3 = a0, ab0 = a0, ab1 = a0, ab2 = a0, ab3 = a0;
+    const auto add = [&](std::int64_t i) HWY_ATTR {
+      V a, b;
+      terms(d, i, a, b);
+      a0 = hn::Add(a0, a);
+      ab0 = hn::MulAdd(a, b, ab0);
+      terms(d, i + lanes, a, b);
+      a1 = hn::Add(a1, a);
+      ab1 = hn::MulAdd(a, b, ab1);
+      terms(d, i + 2 * lanes, a, b);
+      a2 = hn::Add(a2, a);
+      ab2 = hn::MulAdd(a, b, ab2);
+      terms(d, i + 3 * lanes, a, b);
+      a3 = hn::Add(a3, a);
+      ab3 = hn::MulAdd(a, b, ab3);
+    };
+    for (std::int64_t i = at; i < whole; i += kPartials) {
+      terms.fetch(i);
+      add(i);
+    }
+    double* const to_a = sum_a + at;
+    double* const to_ab = sum_ab + at;
+    hn::Store(a0, d, to_a);
+    hn::Store(a1, d, to_a + lanes);
+    hn::Store(a2, d, to_a + 2 * lanes);
+    hn::Store(a3, d, to_a + 3 * lanes);
+    hn::Store(ab0, d, to_ab);
+    hn::Store(ab1, d, to_ab + lanes);
+    hn::Store(ab2, d, to_ab + 2 * lanes);
+    hn::Store(ab3, d, to_ab + 3 * lanes);
+  }
+  ForVectors<double>(0, n - whole, [&](auto narrow, std::int64_t i) {
+    hn::Vec<decltype(narrow)> a, b;
+    terms(narrow, whole + i, a, b);
+    hn::StoreU(hn::Add(hn::LoadU(narrow, sum_a + i), a), narrow, sum_a + i);
+    hn::StoreU(hn::MulAdd(a, b, hn::LoadU(narrow, sum_ab + i)), narrow, sum_ab + i);
+  });
+  return {fold<kPartials>(sum_a), fold<kPartials>(sum_ab)};
 }
 
 // How many of a leaf's first values make its pivot: the largest power of two up to 16 and n.
@@ -167,43 +147,73 @@ inline Moments around(double pivot, double count, const TwoSums& sums) {
   return {count, pivot + sums.a / count, m2 < 0.0 ? 0.0 : m2};
 }
 
-// The terms x - pivot and its square.
+// The terms x - pivot and its square. `later`: what is needed some leaves later.
 template <class T>
-HWY_INLINE auto differences(const T* x, double pivot) {
-  return [x, pivot](auto d, std::int64_t i, auto& a, auto& b) {
+struct Differences {
+  const T* x;
+  double pivot;
+  const T* later;
+
+  template <class D, class V>
+  HWY_INLINE void operator()(D d, std::int64_t i, V& a, V& b) const {
     a = hn::Sub(load(d, x + i), hn::Set(d, pivot));
     b = a;
-  };
-}
+  }
+  HWY_INLINE void fetch(std::int64_t i) const { FetchLines(later, i, kPartials); }
+};
 
+// The same, weighted: w * (x - pivot) and w * (x - pivot)^2.
 template <class T>
-HWY_INLINE Moments LeafMoments(const T* x, std::int64_t n) {
-  const double pivot = Pivot(x, pivots(n));
-  return around(pivot, static_cast<double>(n), LeafSums(n, differences(x, pivot)));
-}
+struct WeightedDifferences {
+  const T* x;
+  const float* w;
+  double pivot;
+
+  template <class D, class V>
+  HWY_INLINE void operator()(D d, std::int64_t i, V& a, V& b) const {
+    b = hn::Sub(load(d, x + i), hn::Set(d, pivot));
+    a = hn::Mul(load(d, w + i), b);
+  }
+  HWY_INLINE void fetch(std::int64_t) const {}
+};
 
 // With weights the first values may say nothing about the others: a first pass finds the pivot.
 template <class T>
 Moments WeightedLeafMoments(const T* x, const float* w, std::int64_t n, double weight) {
-  double pivot = Pivot(x, pivots(n));
-  for (const bool last : {false, true}) {
-    const TwoSums sums = LeafSums(n, [x, w, pivot](auto d, std::int64_t i, auto& a, auto& b) {
-      b = hn::Sub(load(d, x + i), hn::Set(d, pivot));
-      a = hn::Mul(load(d, w + i), b);
-    });
-    const Moments moments = around(pivot, weight, sums);
-    if (last) return moments;
-    pivot = moments.mean;
-  }
-  return {};
+  const auto moments_around = [&](double pivot) {
+    return around(pivot, weight, LeafSums(n, WeightedDifferences<T>{x, w, pivot}));
+  };
+  return moments_around(moments_around(Pivot(x, pivots(n))).mean);
 }
+
+// Leaves of one row after the other. The next leaf's pivot is found before this one is summed, so
+// that the sums need not wait for it.
+template <class T>
+class LeavesOfRow {
+ public:
+  // A leaf at x, of a row that has `left` values from there on.
+  Moments moments(const T* x, std::int64_t n, std::int64_t left, const T* later) {
+    const double pivot = known_ == x ? pivot_ : Pivot(x, pivots(n));
+    known_ = nullptr;
+    if (left >= 2 * kLeaf) {
+      known_ = x + kLeaf;
+      pivot_ = Pivot(known_, kPivotValues);
+    }
+    return around(pivot, static_cast<double>(n), LeafSums(n, Differences<T>{x, pivot, later}));
+  }
+
+ private:
+  const T* known_ = nullptr;  // where pivot_ belongs to
+  double pivot_ = 0;
+};
 
 template <class T>
 Moments RowMoments(const T* x, std::int64_t n) {
-  if (n <= kLeaf) return n > 0 ? LeafMoments(x, n) : Moments{};
+  LeavesOfRow<T> leaves;
+  if (n <= kLeaf) return n > 0 ? leaves.moments(x, n, n, x) : Moments{};
   PairwiseMerge<Moments> tree;
   for (std::int64_t i = 0; i < n; i += kLeaf) {
-    tree.push(LeafMoments(x + i, std::min(kLeaf, n - i)));
+    tree.push(leaves.moments(x + i, std::min(kLeaf, n - i), n - i, x + i + kAhead));
   }
   return tree.total();
 }
@@ -232,45 +242,68 @@ HWY_INLINE auto with_gate(const GateHere<C>& gate, const Visit& visit) {
   return visit([](auto, std::int64_t, auto, auto dy) { return dy; });
 }
 
-// visit(terms) with the terms dy and dy * (x - mean), dy after the gate.
-template <class T, class Visit>
-HWY_INLINE void with_gradient_terms(const T* x, const T* dy, double mean,
-                                    const GateHere<NormParameter<T>>& gate, const Visit& visit) {
-  using C = NormParameter<T>;
-  with_gate<C>(gate, [&](auto gated) {
-    visit([x, dy, mean, gated](auto d, std::int64_t i, auto& a, auto& b) {
-      const hn::Rebind<C, decltype(d)> dc;
-      const auto value = load(dc, x + i);
-      a = to_double(d, gated(dc, i, value, load(dc, dy + i)));
-      b = hn::Sub(to_double(d, value), hn::Set(d, mean));
-    });
-  });
-}
+// The terms dy and dy * (x - mean), dy after the gate.
+template <class T, class Gated>
+struct GradientTerms {
+  const T* x;
+  const T* dy;
+  double mean;
+  Gated gated;
+  const T* later;
+  const T* dy_later;
+
+  template <class D, class V>
+  HWY_INLINE void operator()(D d, std::int64_t i, V& a, V& b) const {
+    const hn::Rebind<NormParameter<T>, D> dc;
+    const auto value = load(dc, x + i);
+    a = to_double(d, gated(dc, i, value, load(dc, dy + i)));
+    b = hn::Sub(to_double(d, value), hn::Set(d, mean));
+  }
+  HWY_INLINE void fetch(std::int64_t i) const {
+    FetchLines(later, i, kPartials);
+    FetchLines(dy_later, i, kPartials);
+  }
+};
+
+// What a leaf is made of: x, dy, and the two some leaves later.
+template <class T>
+struct GradientLeaf {
+  const T *x, *dy, *later, *dy_later;
+};
 
 template <class T>
-HWY_INLINE GradientSums LeafGradientSums(const T* x, const T* dy, std::int64_t n, double mean,
+HWY_INLINE GradientSums LeafGradientSums(const GradientLeaf<T>& leaf, std::int64_t n, double mean,
                                          double rstd, const GateHere<NormParameter<T>>& gate) {
-  TwoSums sums;
-  with_gradient_terms(x, dy, mean, gate, [&](const auto& terms) { sums = LeafSums(n, terms); });
-  return {sums.a, sums.ab * rstd};
+  return with_gate<NormParameter<T>>(gate, [&](auto gated) -> GradientSums {
+    const GradientTerms<T, decltype(gated)> terms{leaf.x, leaf.dy,    mean,
+                                                  gated,  leaf.later, leaf.dy_later};
+    const TwoSums sums = LeafSums(n, terms);
+    return {sums.a, sums.ab * rstd};
+  });
 }
 
 template <class T>
 GradientSums RowGradientSums(const T* x, const T* dy, std::int64_t n, double mean, double rstd,
                              GateHere<NormParameter<T>> gate) {
-  if (n <= kLeaf) return LeafGradientSums(x, dy, n, mean, rstd, gate);
+  if (n <= kLeaf) return LeafGradientSums<T>({x, dy, x, dy}, n, mean, rstd, gate);
   PairwiseMerge<GradientSums> tree;
   for (std::int64_t i = 0; i < n; i += kLeaf, gate.first += kLeaf) {
-    tree.push(LeafGradientSums(x + i, dy + i, std::min(kLeaf, n - i), mean, rstd, gate));
+    const GradientLeaf<T> leaf{x + i, dy + i, x + i + kAhead, dy + i + kAhead};
+    tree.push(LeafGradientSums(leaf, std::min(kLeaf, n - i), mean, rstd, gate));
   }
   return tree.total();
 }
 
-// y = act((x - center) * scale + shift + residual), without residual where it is null.
+// y = act((x - center) * scale + shift + residual), without residual where it is null. Memory is
+// asked for `ahead` values behind what is read of x.
 template <class T>
 void RowNormalize(const T* x, const T* residual, T* y, std::int64_t n,
-                  const Affine<NormParameter<T>>& k, bool with_relu, bool stream) {
-  const auto u = [x, k](auto d, std::int64_t i) { return apply(load(d, x + i), broadcast(d, k)); };
+                  const Affine<NormParameter<T>>& k, bool with_relu, bool stream,
+                  std::int64_t ahead) {
+  const auto u = [x, k, ahead](auto d, std::int64_t i) {
+    FetchLines(x + i, ahead, hn::MaxLanes(d));
+    return apply(load(d, x + i), broadcast(d, k));
+  };
   const auto sum = [u, residual](auto d, std::int64_t i) {
     return hn::Add(u(d, i), load(d, residual + i));
   };
@@ -292,12 +325,13 @@ void RowNormalize(const T* x, const T* residual, T* y, std::int64_t n,
 // made in L1.
 template <class T>
 void RowNormalizeWithBits(const T* x, const T* residual, T* y, std::int64_t n,
-                          const Affine<NormParameter<T>>& k, bool stream, std::uint8_t* bits,
-                          std::int64_t first) {
+                          const Affine<NormParameter<T>>& k, bool stream, std::int64_t ahead,
+                          std::uint8_t* bits, std::int64_t first) {
   using C = NormParameter<T>;
   const auto block_of = [&](const T* from, const T* add, std::int64_t count, T* out,
                             std::int64_t bit) {
     const auto write = [&](auto d, std::int64_t i) {
+      FetchLines(from + i, ahead, hn::MaxLanes(d));
       const auto u = hn::Add(apply(load(d, from + i), broadcast(d, k)), load(d, add + i));
       put_relu_bits(d, u, bits, bit + i);
       store(relu(d, u), d, out + i);
@@ -317,14 +351,17 @@ void RowNormalizeWithBits(const T* x, const T* residual, T* y, std::int64_t n,
 }
 
 // dx = a * (dy + w * (b * (x - center) + c)), dresidual = dy, after the gate; without weights and
-// without dresidual where these are null.
+// without dresidual where these are null. `ahead`: of x and of dy.
 template <class T>
 void RowInputGradient(const T* x, const T* dy, T* dx, T* dresidual, const float* w, std::int64_t n,
                       const InputGradient<NormParameter<T>>& k,
-                      const GateHere<NormParameter<T>>& gate, bool stream) {
+                      const GateHere<NormParameter<T>>& gate, bool stream, std::int64_t ahead,
+                      std::int64_t dy_ahead) {
   using C = NormParameter<T>;
   with_gate<C>(gate, [&](auto gated) {
-    const auto through = [x, dy, gated](auto d, std::int64_t i) {
+    const auto through = [x, dy, gated, ahead, dy_ahead](auto d, std::int64_t i) {
+      FetchLines(x + i, ahead, hn::MaxLanes(d));
+      FetchLines(dy + i, dy_ahead, hn::MaxLanes(d));
       return gated(d, i, load(d, x + i), load(d, dy + i));
     };
     const auto rest = [x, k](auto d, std::int64_t i) {
@@ -358,134 +395,105 @@ void RowInputGradient(const T* x, const T* dy, T* dx, T* dresidual, const float*
   });
 }
 
-// A piece of a run: `inner` is where it starts in its segment, `column` which column that is.
-struct Piece {
-  std::int64_t outer, inner, column;
-};
-
-// Cuts the positions [first, first + count) of some channels into leaves, reading memory segment by
-// segment and in each segment channel by channel: add(channel, leaf, piece, filled, n, size) for n
-// values that follow the `filled` ones which the leaf, of `size` values, has.
-template <class Add>
-HWY_INLINE void ForLeaves(const Runs& runs, std::int64_t first, std::int64_t count,
-                          std::int64_t channels, const Add& add) {
-  const Run* run = runs.data + runs.at_position(first);
-  std::int64_t skip = first - run->before, leaf = 0, filled = 0;
-  for (std::int64_t left = count; left > 0; ++run, skip = 0) {
-    const std::int64_t length = std::min(run->length - skip, left);
-    std::int64_t next_leaf = leaf, next_filled = filled;
-    for (std::int64_t c = 0; c < channels; ++c) {
-      next_leaf = leaf;
-      next_filled = filled;
-      for (std::int64_t at = 0; at < length;) {
-        const std::int64_t size = std::min(kLeaf, count - next_leaf * kLeaf);
-        const std::int64_t n = std::min(length - at, size - next_filled);
-        add(c, next_leaf, Piece{run->outer, run->inner + skip + at, run->start + skip + at},
-            next_filled, n, size);
-        at += n;
-        next_filled += n;
-        if (next_filled == size) {
-          ++next_leaf;
-          next_filled = 0;
-        }
-      }
-    }
-    leaf = next_leaf;
-    filled = next_filled;
-    left -= length;
-  }
-}
-
 template <class T>
 HWY_INLINE T* at(const Rows<T>& rows, std::int64_t outer, std::int64_t inner, std::int64_t c) {
   return rows.base == nullptr ? nullptr : rows.base + outer * rows.outer + c * rows.channel + inner;
 }
-// The values of a leaf that wait to be summed: of x, and in the backward pass of dy.
-template <class T>
-HWY_INLINE T* staged(OpenLeaf& leaf, std::size_t which) {
-  return reinterpret_cast<T*>(leaf.staged_values[which]);
-}
 
-// Adds n values to a leaf that is put together from pieces and has `filled` of its `size` values.
-// Long pieces are summed where they are: direct(offset in the piece, filled, count). Short ones
-// wait until they are worth it: copy(offset, where to, count), then waiting(filled before them,
-// count).
-template <class Direct, class Copy, class Waiting>
-HWY_INLINE void AddPiece(OpenLeaf& leaf, std::int64_t filled, std::int64_t n, std::int64_t size,
-                         const Direct& direct, const Copy& copy, const Waiting& waiting) {
-  constexpr std::int64_t kShort = 256;
-  static_assert(kShort >= kPivotValues && OpenLeaf::kStaged >= kShort);
-  if (filled == 0) leaf.staged = 0;
-  for (std::int64_t at = 0; at < n;) {
-    if (leaf.staged == 0 && n - at >= kShort) return direct(at, filled, n - at);
-    const std::int64_t taken = std::min(n - at, OpenLeaf::kStaged - leaf.staged);
-    copy(at, leaf.staged, taken);
-    leaf.staged += taken;
-    filled += taken;
-    at += taken;
-    if (leaf.staged == OpenLeaf::kStaged || filled == size) {
-      waiting(filled - leaf.staged, leaf.staged);
-      leaf.staged = 0;
-    }
+// Copies n values; the last vector ends with them and overlaps the one before.
+template <std::size_t kLimit = hn::MaxLanes(hn::ScalableTag<std::uint8_t>())>
+HWY_INLINE void CopyBytes(const std::uint8_t* from, std::uint8_t* to, std::size_t n) {
+  const hn::CappedTag<std::uint8_t, kLimit> d;
+  constexpr std::size_t lanes = hn::MaxLanes(d);
+  if (n >= lanes) {
+    const auto last = hn::LoadU(d, from + n - lanes);
+    for (std::size_t i = 0; i + lanes < n; i += lanes)
+      hn::StoreU(hn::LoadU(d, from + i), d, to + i);
+    hn::StoreU(last, d, to + n - lanes);
+  } else if constexpr (lanes > 1) {
+    CopyBytes<lanes / 2>(from, to, n);
   }
 }
-
 template <class T>
-HWY_INLINE void CopyRow(const T* from, T* to, std::int64_t n) {
-  ForRow(to, n, false, [from](auto d, std::int64_t i) { return load(d, from + i); });
+HWY_INLINE void CopyValues(const T* from, T* to, std::int64_t n) {
+  CopyBytes(reinterpret_cast<const std::uint8_t*>(from), reinterpret_cast<std::uint8_t*>(to),
+            static_cast<std::size_t>(n) * sizeof(T));
 }
 
-// With weights a leaf is read twice: one channel after the other, each leaf put together first.
-template <class T>
-void WeightedChannelMoments(const Rows<const T>& x, const Runs& runs, std::int64_t first,
-                            std::int64_t count, std::int64_t channels, Moments* leaves,
-                            std::int64_t stride) {
-  using I = std::int64_t;
-  T values[kLeaf];
-  float weights[kLeaf];
-  for (I channel = 0; channel < channels; ++channel) {
-    ForLeaves(runs, first, count, 1, [&](I, I leaf, const Piece& p, I filled, I n, I size) {
-      std::copy_n(at(x, p.outer, p.inner, channel), n, values + filled);
-      std::copy_n(runs.weights + p.column, n, weights + filled);
-      if (filled + n < size) return;
-      leaves[channel * stride + leaf] =
-          WeightedLeafMoments(values, weights, size, runs.leaf_weights[first / kLeaf + leaf]);
-    });
+// Where a piece of a run begins: (outer, inner), which is the column of this index; how many
+// columns the run has from there on; and the place that is read kAhead columns later.
+struct Piece {
+  std::int64_t outer, inner, column, left, later_outer, later_inner;
+};
+
+// Cuts the positions [first, first + count) into leaves: whole(leaf, piece, n) for a leaf of n
+// values that lies in one run; otherwise copy(piece, filled, n) for n values that follow `filled`
+// others, and copied(leaf, n) when all are there.
+template <class Whole, class Copy, class Copied>
+HWY_INLINE void ForLeaves(const Runs& runs, std::int64_t first, std::int64_t count,
+                          const Whole& whole, const Copy& copy, const Copied& copied) {
+  const Run* run = runs.data + runs.at_position(first);
+  std::int64_t skip = first - run->before;
+  const auto take = [&](std::int64_t most, const auto& visit) {
+    const std::int64_t left = run->length - skip, n = std::min(most, left);
+    Piece piece{run->outer, run->inner + skip, run->start + skip,
+                left,       run->outer,        run->inner + skip + kAhead};
+    if (left < kAhead && run + 1 < runs.data + runs.size) {
+      piece.later_outer = run[1].outer;
+      piece.later_inner = run[1].inner + kAhead - left;
+    }
+    visit(piece, n);
+    skip += n;
+    if (skip == run->length) {
+      ++run;
+      skip = 0;
+    }
+    return n;
+  };
+  for (std::int64_t leaf = 0; leaf * kLeaf < count; ++leaf) {
+    const std::int64_t size = std::min(kLeaf, count - leaf * kLeaf);
+    if (run->length - skip >= size) {
+      take(size, [&](const Piece& piece, std::int64_t n) { whole(leaf, piece, n); });
+      continue;
+    }
+    for (std::int64_t filled = 0; filled < size;) {
+      filled +=
+          take(size - filled, [&](const Piece& piece, std::int64_t n) { copy(piece, filled, n); });
+    }
+    copied(leaf, size);
   }
 }
 
 template <class T>
 void ChannelMoments(const Rows<const T>& x, const Runs& runs, std::int64_t first,
-                    std::int64_t count, std::int64_t channels, OpenLeaf* open, Moments* leaves,
+                    std::int64_t count, std::int64_t channels, Moments* leaves,
                     std::int64_t stride) {
   using I = std::int64_t;
-  if (runs.weights != nullptr) {
-    return WeightedChannelMoments(x, runs, first, count, channels, leaves, stride);
-  }
-  ForLeaves(runs, first, count, channels, [&](I c, I leaf, const Piece& p, I filled, I n, I size) {
-    const T* const values = at(x, p.outer, p.inner, c);
-    Moments& result = leaves[c * stride + leaf];
-    if (n == size) {
-      result = LeafMoments(values, n);
-      return;
-    }
-    const auto sum = [&](const T* from, I before, I number) {
-      if (before == 0) {
-        open[c].pivot = Pivot(from, pivots(size));
-        Clear(open[c]);
-      }
-      AddTerms(open[c], before, number, differences(from, open[c].pivot));
+  T values[kLeaf];
+  float weights[kLeaf];  // with them a leaf is read twice: it is always put together first
+  for (I c = 0; c < channels; ++c, leaves += stride) {
+    LeavesOfRow<T> row;
+    const auto copy = [&](const Piece& p, I filled, I n) {
+      CopyValues(at(x, p.outer, p.inner, c), values + filled, n);
+      if (runs.weights != nullptr) CopyValues(runs.weights + p.column, weights + filled, n);
     };
-    T* const waiting = staged<T>(open[c], 0);
-    AddPiece(
-        open[c], filled, n, size,
-        [&](I offset, I before, I number) { sum(values + offset, before, number); },
-        [&](I offset, I to, I number) { CopyRow(values + offset, waiting + to, number); },
-        [&](I before, I number) { sum(waiting, before, number); });
-    if (filled + n == size) {
-      result = around(open[c].pivot, static_cast<double>(size), Folded(open[c]));
-    }
-  });
+    const auto copied = [&](I leaf, I n) {
+      leaves[leaf] =
+          runs.weights == nullptr
+              ? row.moments(values, n, n, values)
+              : WeightedLeafMoments(values, weights, n, runs.leaf_weights[first / kLeaf + leaf]);
+    };
+    const auto whole = [&](I leaf, const Piece& p, I n) {
+      if (runs.weights == nullptr) {
+        leaves[leaf] = row.moments(at(x, p.outer, p.inner, c), n, p.left,
+                                   at(x, p.later_outer, p.later_inner, c));
+        return;
+      }
+      copy(p, 0, n);
+      copied(leaf, n);
+    };
+    ForLeaves(runs, first, count, whole, copy, copied);
+  }
 }
 
 // The gate of one channel, without its bits; `forward` is what it refers to.
@@ -501,48 +509,39 @@ template <class T>
 void ChannelGradientSums(const Rows<const T>& x, const Rows<const T>& dy, const Runs& runs,
                          std::int64_t first, std::int64_t count, std::int64_t channels,
                          const Normalization<NormParameter<T>>& with,
-                         const ReluGate<NormParameter<T>>& gate, OpenLeaf* open,
-                         GradientSums* leaves, std::int64_t stride) {
+                         const ReluGate<NormParameter<T>>& gate, GradientSums* leaves,
+                         std::int64_t stride) {
   using I = std::int64_t;
   using C = NormParameter<T>;
-  ForLeaves(runs, first, count, channels, [&](I c, I leaf, const Piece& p, I filled, I n, I size) {
+  T values[kLeaf], gradients[kLeaf];
+  for (I c = 0; c < channels; ++c, leaves += stride) {
     Affine<C> forward;
-    GateHere<C> here = gate_of(gate, c, forward);
-    const std::uint8_t* const bits = at(gate.bits, p.outer, 0, c);
-    const T* const values = at(x, p.outer, p.inner, c);
-    const T* const gradients = at(dy, p.outer, p.inner, c);
-    T* const waiting = staged<T>(open[c], 0);
-    T* const waiting_dy = staged<T>(open[c], 1);
-    if (filled == 0) Clear(open[c]);
-    const auto sum = [&](const T* from, const T* from_dy, I before, I number) {
-      with_gradient_terms(from, from_dy, with.mean[c], here,
-                          [&](const auto& terms) { AddTerms(open[c], before, number, terms); });
+    const GateHere<C> without_bits = gate_of(gate, c, forward);
+    const double mean = with.mean[c], rstd = inverse_deviation(with.variance[c], with.eps);
+    const auto whole = [&](I leaf, const Piece& p, I n) {
+      GateHere<C> here = without_bits;
+      here.bits = at(gate.bits, p.outer, 0, c);
+      here.first = p.inner;
+      const GradientLeaf<T> whole_leaf{at(x, p.outer, p.inner, c), at(dy, p.outer, p.inner, c),
+                                       at(x, p.later_outer, p.later_inner, c),
+                                       at(dy, p.later_outer, p.later_inner, c)};
+      leaves[leaf] = LeafGradientSums(whole_leaf, n, mean, rstd, here);
     };
-    AddPiece(
-        open[c], filled, n, size,
-        [&](I offset, I before, I number) {
-          here.bits = bits;
-          here.first = p.inner + offset;
-          sum(values + offset, gradients + offset, before, number);
-        },
-        [&](I offset, I to, I number) {
-          CopyRow(values + offset, waiting + to, number);
-          const T* const from = gradients + offset;
-          if (bits == nullptr) return CopyRow(from, waiting_dy + to, number);
-          ForRow(waiting_dy + to, number, false,
-                 [from, bits, first_bit = p.inner + offset](auto d, I i) {
-                   return through_bits(d, load(d, from + i), bits, first_bit + i);
-                 });
-        },
-        [&](I before, I number) {
-          here.bits = nullptr;  // they have been through it
-          sum(waiting, waiting_dy, before, number);
-        });
-    if (filled + n < size) return;
-    const TwoSums sums = Folded(open[c]);
-    const double rstd = inverse_deviation(with.variance[c], with.eps);
-    leaves[c * stride + leaf] = {sums.a, sums.ab * rstd};
-  });
+    const auto copy = [&](const Piece& p, I filled, I n) {
+      CopyValues(at(x, p.outer, p.inner, c), values + filled, n);
+      const T* const from = at(dy, p.outer, p.inner, c);
+      const std::uint8_t* const bits = at(gate.bits, p.outer, 0, c);
+      if (bits == nullptr) return CopyValues(from, gradients + filled, n);
+      ForRow(gradients + filled, n, false, [from, bits, bit = p.inner](auto d, I i) {
+        return through_bits(d, load(d, from + i), bits, bit + i);
+      });
+    };
+    const auto copied = [&](I leaf, I n) {
+      leaves[leaf] =
+          LeafGradientSums<T>({values, gradients, values, gradients}, n, mean, rstd, without_bits);
+    };
+    ForLeaves(runs, first, count, whole, copy, copied);
+  }
 }
 
 // For the columns [begin, end), segment by segment, and in each for every channel: piece(outer,
@@ -576,34 +575,95 @@ HWY_INLINE void ForPieces(const Runs& runs, const ColumnRange& range, std::int64
   }
 }
 
+// Some of the channels, from c on.
 template <class T>
-void ChannelNormalize(const Rows<const T>& x, const Rows<const T>& residual, const Rows<T>& y,
-                      const Runs& runs, const ColumnRange& range, std::int64_t channels,
-                      const ChannelAffine<NormParameter<T>>& k, bool with_relu,
-                      const ReluBits& bits) {
+HWY_INLINE Rows<T> from(const Rows<T>& rows, std::int64_t c) {
+  return {at(rows, 0, 0, c), rows.outer, rows.channel};
+}
+
+// Output that is written past the caches, in short segments that follow each other without a gap:
+// some channels at a time are made in `block`, in L1, and written from there in whole lines.
+template <class T>
+struct Staged {
+  static constexpr std::int64_t kSize = 16384 / sizeof(T);
+  T block[kSize];
+
+  static bool pays(const Runs& runs, const ColumnRange& range) {
+    return range.stream && runs.segment <= kSize / 4;
+  }
+  Rows<T> rows(const Runs& runs) { return {block, 0, runs.segment}; }
+  void write(const Rows<T>& to, const Runs& runs, std::int64_t outer, std::int64_t c,
+             std::int64_t channels) const {
+    const T* const from = block;
+    ForRow(at(to, outer, 0, c), channels * runs.segment, true,
+           [from](auto d, std::int64_t i) { return load(d, from + i); });
+  }
+};
+// visit(outer, c, channels, range) for every segment of a range and as many channels as a Staged
+// has room for.
+template <class T, class Visit>
+HWY_INLINE void ForStaged(const Runs& runs, const ColumnRange& range, std::int64_t channels,
+                          const Visit& visit) {
+  const std::int64_t together = Staged<T>::kSize / runs.segment;
+  for (std::int64_t begin = range.begin; begin < range.end; begin += runs.segment) {
+    ColumnRange segment = range;
+    segment.begin = begin;
+    segment.end = begin + runs.segment;
+    segment.stream = false;
+    for (std::int64_t c = 0; c < channels; c += together) {
+      visit(begin / runs.segment, c, std::min(together, channels - c), segment);
+    }
+  }
+}
+
+template <class T>
+void NormalizePieces(const Rows<const T>& x, const Rows<const T>& residual, const Rows<T>& y,
+                     const Runs& runs, const ColumnRange& range, std::int64_t channels,
+                     const ChannelAffine<NormParameter<T>>& k, bool with_relu,
+                     const ReluBits& bits) {
   using I = std::int64_t;
+  const I ahead = range.channels_ahead * x.channel;
   ForPieces(
       runs, range, channels, [&](I o, I i, I n, I c) { std::fill_n(at(y, o, i, c), n, T{}); },
       [&](I o, I i, I n, I c) {
         const Affine<NormParameter<T>> here{k.center[c], k.scale[c], k.shift[c]};
         if (bits.base == nullptr) {
           RowNormalize(at(x, o, i, c), at(residual, o, i, c), at(y, o, i, c), n, here, with_relu,
-                       range.stream);
+                       range.stream, ahead);
         } else {
           RowNormalizeWithBits(at(x, o, i, c), at(residual, o, i, c), at(y, o, i, c), n, here,
-                               range.stream, at(bits, o, 0, c), i);
+                               range.stream, ahead, at(bits, o, 0, c), i);
         }
       });
+}
+
+template <class T>
+void ChannelNormalize(const Rows<const T>& x, const Rows<const T>& residual, const Rows<T>& y,
+                      const Runs& runs, const ColumnRange& range, std::int64_t channels,
+                      const ChannelAffine<NormParameter<T>>& k, bool with_relu,
+                      const ReluBits& bits) {
+  using I = std::int64_t;
+  if (y.channel != runs.segment || !Staged<T>::pays(runs, range)) {
+    NormalizePieces(x, residual, y, runs, range, channels, k, with_relu, bits);
+  } else {
+    Staged<T> staged;
+    ForStaged<T>(runs, range, channels, [&](I outer, I c, I width, const ColumnRange& segment) {
+      NormalizePieces(from(x, c), from(residual, c), staged.rows(runs), runs, segment, width,
+                      {k.center + c, k.scale + c, k.shift + c}, with_relu, from(bits, c));
+      staged.write(y, runs, outer, c, width);
+    });
+  }
   if (range.stream) hwy::FlushStream();
 }
 
 template <class T>
-void ChannelInputGradient(const Rows<const T>& x, const Rows<const T>& dy, const Rows<T>& dx,
-                          const Rows<T>& dresidual, const Runs& runs, const ColumnRange& range,
-                          std::int64_t channels, const ChannelGradient<NormParameter<T>>& k,
-                          const ReluGate<NormParameter<T>>& gate) {
+void InputGradientPieces(const Rows<const T>& x, const Rows<const T>& dy, const Rows<T>& dx,
+                         const Rows<T>& dresidual, const Runs& runs, const ColumnRange& range,
+                         std::int64_t channels, const ChannelGradient<NormParameter<T>>& k,
+                         const ReluGate<NormParameter<T>>& gate) {
   using I = std::int64_t;
   using C = NormParameter<T>;
+  const I ahead = range.channels_ahead * x.channel, dy_ahead = range.channels_ahead * dy.channel;
   ForPieces(
       runs, range, channels,
       [&](I o, I i, I n, I c) {
@@ -618,8 +678,39 @@ void ChannelInputGradient(const Rows<const T>& x, const Rows<const T>& dy, const
         here.bits = at(gate.bits, o, 0, c);
         here.first = i;
         RowInputGradient(at(x, o, i, c), at(dy, o, i, c), at(dx, o, i, c), at(dresidual, o, i, c),
-                         w, n, {k.center[c], k.a[c], k.b[c], k.c[c]}, here, range.stream);
+                         w, n, {k.center[c], k.a[c], k.b[c], k.c[c]}, here, range.stream, ahead,
+                         dy_ahead);
       });
+}
+
+template <class T>
+void ChannelInputGradient(const Rows<const T>& x, const Rows<const T>& dy, const Rows<T>& dx,
+                          const Rows<T>& dresidual, const Runs& runs, const ColumnRange& range,
+                          std::int64_t channels, const ChannelGradient<NormParameter<T>>& k,
+                          const ReluGate<NormParameter<T>>& gate) {
+  using I = std::int64_t;
+  using C = NormParameter<T>;
+  const bool gapless = dx.channel == runs.segment &&
+                       (dresidual.base == nullptr || dresidual.channel == runs.segment);
+  if (!gapless || !Staged<T>::pays(runs, range)) {
+    InputGradientPieces(x, dy, dx, dresidual, runs, range, channels, k, gate);
+  } else {
+    Staged<T> staged, staged_residual;
+    ForStaged<T>(runs, range, channels, [&](I outer, I c, I width, const ColumnRange& segment) {
+      ChannelAffine<C> forward{};
+      ReluGate<C> here{nullptr, from(gate.bits, c)};
+      if (gate.forward != nullptr) {
+        forward = {gate.forward->center + c, gate.forward->scale + c, gate.forward->shift + c};
+        here.forward = &forward;
+      }
+      const bool both = dresidual.base != nullptr;
+      InputGradientPieces(from(x, c), from(dy, c), staged.rows(runs),
+                          both ? staged_residual.rows(runs) : Rows<T>{}, runs, segment, width,
+                          {k.center + c, k.a + c, k.b + c, k.c + c}, here);
+      staged.write(dx, runs, outer, c, width);
+      if (both) staged_residual.write(dresidual, runs, outer, c, width);
+    });
+  }
   if (range.stream) hwy::FlushStream();
 }
 

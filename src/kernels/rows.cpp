@@ -16,7 +16,7 @@
   }                                                                                                \
   void RowNormalize##SUFFIX(const T* x, T* y, std::int64_t n, const Affine<NormParameter<T>>& k,   \
                             bool relu) {                                                           \
-    return RowNormalize<T>(x, nullptr, y, n, k, relu, false);                                      \
+    return RowNormalize<T>(x, nullptr, y, n, k, relu, false, 0);                                   \
   }                                                                                                \
   GradientSums RowGradientSums##SUFFIX(const T* x, const T* dy, std::int64_t n, double mean,       \
                                        double rstd, const Affine<NormParameter<T>>* relu_of) {     \
@@ -25,12 +25,12 @@
   void RowInputGradient##SUFFIX(const T* x, const T* dy, T* dx, std::int64_t n,                    \
                                 const InputGradient<NormParameter<T>>& k,                          \
                                 const Affine<NormParameter<T>>* relu_of) {                         \
-    return RowInputGradient<T>(x, dy, dx, nullptr, nullptr, n, k, {relu_of}, false);               \
+    return RowInputGradient<T>(x, dy, dx, nullptr, nullptr, n, k, {relu_of}, false, 0, 0);         \
   }                                                                                                \
   void ChannelMoments##SUFFIX(const Rows<const T>& x, const Runs& runs, std::int64_t first,        \
-                              std::int64_t count, std::int64_t channels, OpenLeaf* open,           \
-                              Moments* leaves, std::int64_t stride) {                              \
-    return ChannelMoments(x, runs, first, count, channels, open, leaves, stride);                  \
+                              std::int64_t count, std::int64_t channels, Moments* leaves,          \
+                              std::int64_t stride) {                                               \
+    return ChannelMoments(x, runs, first, count, channels, leaves, stride);                        \
   }                                                                                                \
   void ChannelNormalize##SUFFIX(const Rows<const T>& x, const Rows<const T>& residual,             \
                                 const Rows<T>& y, const Runs& runs, const ColumnRange& range,      \
@@ -41,10 +41,8 @@
   void ChannelGradientSums##SUFFIX(                                                                \
       const Rows<const T>& x, const Rows<const T>& dy, const Runs& runs, std::int64_t first,       \
       std::int64_t count, std::int64_t channels, const Normalization<NormParameter<T>>& with,      \
-      const ReluGate<NormParameter<T>>& gate, OpenLeaf* open, GradientSums* leaves,                \
-      std::int64_t stride) {                                                                       \
-    return ChannelGradientSums(x, dy, runs, first, count, channels, with, gate, open, leaves,      \
-                               stride);                                                            \
+      const ReluGate<NormParameter<T>>& gate, GradientSums* leaves, std::int64_t stride) {         \
+    return ChannelGradientSums(x, dy, runs, first, count, channels, with, gate, leaves, stride);   \
   }                                                                                                \
   void ChannelInputGradient##SUFFIX(                                                               \
       const Rows<const T>& x, const Rows<const T>& dy, const Rows<T>& dx,                          \
@@ -128,10 +126,10 @@ std::size_t Runs::at_column(std::int64_t column) const noexcept {
   }                                                                                                \
   template <>                                                                                      \
   void channel_moments<T>(const Rows<const T>& x, const Runs& runs, std::int64_t first,            \
-                          std::int64_t count, std::int64_t channels, OpenLeaf* open,               \
-                          Moments* leaves, std::int64_t stride) noexcept {                         \
-    return HWY_DYNAMIC_DISPATCH(ChannelMoments##SUFFIX)(x, runs, first, count, channels, open,     \
-                                                        leaves, stride);                           \
+                          std::int64_t count, std::int64_t channels, Moments* leaves,              \
+                          std::int64_t stride) noexcept {                                          \
+    return HWY_DYNAMIC_DISPATCH(ChannelMoments##SUFFIX)(x, runs, first, count, channels, leaves,   \
+                                                        stride);                                   \
   }                                                                                                \
   template <>                                                                                      \
   void channel_normalize<T>(const Rows<const T>& x, const Rows<const T>& residual,                 \
@@ -145,10 +143,10 @@ std::size_t Runs::at_column(std::int64_t column) const noexcept {
   void channel_gradient_sums<T>(const Rows<const T>& x, const Rows<const T>& dy, const Runs& runs, \
                                 std::int64_t first, std::int64_t count, std::int64_t channels,     \
                                 const Normalization<NormParameter<T>>& with,                       \
-                                const ReluGate<NormParameter<T>>& gate, OpenLeaf* open,            \
-                                GradientSums* leaves, std::int64_t stride) noexcept {              \
+                                const ReluGate<NormParameter<T>>& gate, GradientSums* leaves,      \
+                                std::int64_t stride) noexcept {                                    \
     return HWY_DYNAMIC_DISPATCH(ChannelGradientSums##SUFFIX)(x, dy, runs, first, count, channels,  \
-                                                             with, gate, open, leaves, stride);    \
+                                                             with, gate, leaves, stride);          \
   }                                                                                                \
   template <>                                                                                      \
   void channel_input_gradient<T>(const Rows<const T>& x, const Rows<const T>& dy,                  \

@@ -22,18 +22,6 @@ inline constexpr std::int64_t kLeaf = 1024;
 /// How many of a leaf's first values give its pivot.
 inline constexpr std::int64_t kPivotValues = 16;
 
-/// A leaf that lies in several segments, while it is being summed: its partial sums, its pivot, and
-/// values of short pieces that wait for more. Scratch memory of the kernels below.
-struct OpenLeaf {
-  static constexpr std::int64_t kPartials = 32;
-  static constexpr std::int64_t kStaged = 512;
-  alignas(64) double a[kPartials];
-  alignas(64) double ab[kPartials];
-  double pivot;
-  std::int64_t staged;
-  alignas(64) std::byte staged_values[2][kStaged * sizeof(double)];
-};
-
 /// Sum of the weights (without weights: number of values), mean, and M2 = sum(w (x - mean)^2) >= 0.
 struct Moments {
   double count = 0;
@@ -138,19 +126,20 @@ struct ReluGate {
 };
 
 /// The moments of every leaf of the positions [first, first + count) of some channels; `first`
-/// starts a leaf. Leaf l of channel c goes to leaves[c * stride + l]. `gather`: kLeaf values a
-/// channel, for leaves that lie in several segments.
+/// starts a leaf. Leaf l of channel c goes to leaves[c * stride + l].
 template <class T>
 void channel_moments(const Rows<const T>& x, const Runs& runs, std::int64_t first,
-                     std::int64_t count, std::int64_t channels, OpenLeaf* open, Moments* leaves,
+                     std::int64_t count, std::int64_t channels, Moments* leaves,
                      std::int64_t stride) noexcept;
 
-/// What the loops over the columns [begin, end) do besides: `stream` writes past the caches (then
-/// no output is an input), columns that are not valid become 0.
+/// The columns [begin, end); those that are not valid become 0. `stream`: written past the caches
+/// (then no output is an input, and a range has whole segments if these are short).
 struct ColumnRange {
   std::int64_t begin = 0;
   std::int64_t end = 0;
   bool stream = false;
+  /// So many channels ahead memory is asked for: the ones that are reduced next. Or 0.
+  std::int64_t channels_ahead = 0;
 };
 
 /// y = act((x - center) * scale + shift + residual) for some channels, segment by segment. y may be
@@ -166,8 +155,8 @@ template <class T>
 void channel_gradient_sums(const Rows<const T>& x, const Rows<const T>& dy, const Runs& runs,
                            std::int64_t first, std::int64_t count, std::int64_t channels,
                            const Normalization<NormParameter<T>>& with,
-                           const ReluGate<NormParameter<T>>& gate, OpenLeaf* open,
-                           GradientSums* leaves, std::int64_t stride) noexcept;
+                           const ReluGate<NormParameter<T>>& gate, GradientSums* leaves,
+                           std::int64_t stride) noexcept;
 
 /// dx = a * (dy + w * (b * (x - center) + c)), w being the column's weight or 1, and where it has a
 /// base dresidual = dy; dy after the gate. dx may be dy or x, dresidual may be dy.

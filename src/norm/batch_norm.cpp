@@ -73,11 +73,9 @@ bool same(const Strided<const T>& a, const Strided<T>& b) noexcept {
   return a.data == b.data;
 }
 
-// Whether output of this type and shape is written past the caches.
 template <class T>
-bool streams(const norm::View& view) noexcept {
-  return norm::worth_streaming(view.size() * static_cast<std::int64_t>(sizeof(T))) &&
-         (view.channels_last || view.inner >= norm::kShortestStreamed);
+std::int64_t bytes_of(const NormShape& shape) noexcept {
+  return shape.size() * static_cast<std::int64_t>(sizeof(T));
 }
 
 // Checks the arguments that training and inference share; coefficients and bits are not set yet.
@@ -101,7 +99,7 @@ norm::Forward<T> check_forward(std::string_view function, const Tensors& t,
           .residual = residual.strided,
           .y = y.strided,
           .relu = options.activation == Activation::relu,
-          .stream = streams<T>(norm::View(t.shape)) && !same(x.strided, y.strided) &&
+          .stream = norm::worth_streaming(bytes_of<T>(t.shape)) && !same(x.strided, y.strided) &&
                     !same(residual.strided, y.strided)};
 }
 
@@ -201,7 +199,7 @@ norm::Backward<T> check_backward(const BatchNormBackward<T>& t,
           .variance = state->biased_variance.data(),
           .eps = state->eps,
           .relu = state->relu,
-          .stream = streams<T>(norm::View(shape)) && !same(x.strided, dx.strided) &&
+          .stream = norm::worth_streaming(bytes_of<T>(shape)) && !same(x.strided, dx.strided) &&
                     !same(dy.strided, dx.strided) && !same(dy.strided, dresidual.strided)};
 }
 

@@ -1,9 +1,10 @@
-// The operator where a column's channels are contiguous: a lane is a channel. A leaf is 512 valid
+// The operator where a column's channels are contiguous: a lane is a channel. A leaf is 64 valid
 // positions of all channels; leaves are merged channel by channel over the fixed tree.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <vector>
 
 #include "core/sizes.hpp"
 #include "core/threads.hpp"
@@ -21,8 +22,7 @@ class ColumnLoop {
   ColumnLoop(const View& view, Workspace& workspace, int threads) noexcept
       : view_(view),
         runs_(workspace.columns.runs()),
-        count_(workspace.columns.count()),
-        leaf_weights_(workspace.columns.leaf_weights().data()),
+        columns_(workspace.columns),
         workspace_(workspace),
         threads_(threads) {}
 
@@ -30,44 +30,38 @@ class ColumnLoop {
   /// these channels, then y is computed.
   template <class Finish>
   void train(const Forward<T>& t, double* mean, double* variance, const Finish& finish) {
-    // A leaf's record: means, M2; one of each a channel.
-    const std::int64_t channels = view_.channels;
-    double* const records = workspace_.template partial<double>(leaves() * 2 * channels);
     reduce_then_map(
-        2 * sizeof(T),
-        [&](std::int64_t leaf, std::int64_t first, std::int64_t count, std::int64_t c,
-            std::int64_t width) {
-          double* const record = records + leaf * 2 * channels + c;
-          kernels::column_moments(t.x.columns(c), runs_, first, count, width, record,
-                                  record + channels);
+        [&](std::int64_t first, std::int64_t count, std::int64_t c, std::int64_t width,
+            double* records, std::int64_t record, std::int64_t second) {
+          kernels::column_moments(t.x.columns(c), runs_, first, count, width, records, record,
+                                  second);
         },
-        [&](std::int64_t c, std::int64_t width) {
-          kernels::merge_column_moments(records + c, 2 * channels, channels, leaf_weights_,
-                                        leaves(), width, mean + c, variance + c);
+        [&](double* records, std::int64_t record, std::int64_t second, const double* weights,
+            std::int64_t nodes, std::int64_t width, double* to, double* to_second) {
+          kernels::merge_column_moments(records, record, second, weights, nodes, width, 1.0, to,
+                                        to_second);
+        },
+        [&](double* records, std::int64_t record, std::int64_t second, const double* weights,
+            std::int64_t nodes, std::int64_t c, std::int64_t width) {
+          kernels::merge_column_moments(records, record, second, weights, nodes, width,
+                                        columns_.weight(), mean + c, variance + c);
           finish(c, width);
         },
-        [&](std::int64_t c, std::int64_t width, std::int64_t begin, std::int64_t end) {
-          normalize(t, c, width, begin, end);
-        });
+        [&](std::int64_t begin, std::int64_t end) { normalize(t, begin, end); });
   }
 
   /// y from the coefficients, in the order of memory.
   void normalize(const Forward<T>& t) {
-    const std::int64_t columns = columns_a_task(view_.channels);
-    core::parallel_for(
-        threads_, core::block_count(view_.columns(), columns), [&](std::int64_t task) {
-          const std::int64_t begin = task * columns;
-          normalize(t, 0, view_.channels, begin, std::min(begin + columns, view_.columns()));
-        });
+    const std::int64_t step = columns_a_task();
+    core::parallel_for(threads_, core::block_count(view_.columns(), step), [&](std::int64_t task) {
+      normalize(t, task * step, std::min((task + 1) * step, view_.columns()));
+    });
   }
 
   /// Sums to `dbeta` and `dgamma`; finish(first channel, channels) makes the coefficients of these
   /// channels, then dx is computed.
   template <class Finish>
   void backward(const Backward<T>& t, double* dbeta, double* dgamma, const Finish& finish) {
-    // A leaf's record: sums of dy, sums of dy * (x - mean); one of each a channel.
-    const std::int64_t channels = view_.channels;
-    double* const records = workspace_.template partial<double>(leaves() * 2 * channels);
     const auto with_gate = [&](std::int64_t c, const auto& run) {
       using C = NormParameter<T>;
       const kernels::ChannelAffine<C> forward{t.forward.center + c, t.forward.scale + c,
@@ -76,26 +70,29 @@ class ColumnLoop {
       run(kernels::ColumnGate<C>{recompute ? &forward : nullptr, t.bits.columns(c)});
     };
     reduce_then_map(
-        (t.dresidual.data == nullptr ? 3 : 4) * sizeof(T),
-        [&](std::int64_t leaf, std::int64_t first, std::int64_t count, std::int64_t c,
-            std::int64_t width) {
-          double* const record = records + leaf * 2 * channels + c;
+        [&](std::int64_t first, std::int64_t count, std::int64_t c, std::int64_t width,
+            double* records, std::int64_t record, std::int64_t second) {
           with_gate(c, [&](const auto& gate) {
             kernels::column_gradient_sums(t.x.columns(c), t.dy.columns(c), runs_, first, count,
-                                          width, t.mean + c, gate, record, record + channels);
+                                          width, t.mean + c, gate, records, record, second);
           });
         },
-        [&](std::int64_t c, std::int64_t width) {
-          kernels::merge_column_gradient_sums(records + c, 2 * channels, channels, leaves(), width,
-                                              t.variance + c, t.eps, dbeta + c, dgamma + c);
+        [&](double* records, std::int64_t record, std::int64_t second, const double*,
+            std::int64_t nodes, std::int64_t width, double* to, double* to_second) {
+          kernels::merge_column_gradient_sums(records, record, second, nodes, width, nullptr, 0, to,
+                                              to_second);
+        },
+        [&](double* records, std::int64_t record, std::int64_t second, const double*,
+            std::int64_t nodes, std::int64_t c, std::int64_t width) {
+          kernels::merge_column_gradient_sums(records, record, second, nodes, width, t.variance + c,
+                                              t.eps, dbeta + c, dgamma + c);
           finish(c, width);
         },
-        [&](std::int64_t c, std::int64_t width, std::int64_t begin, std::int64_t end) {
-          with_gate(c, [&](const auto& gate) {
-            kernels::column_input_gradient<T>(
-                t.x.columns(c), t.dy.columns(c), t.dx.columns(c), t.dresidual.columns(c), runs_,
-                {begin, end, t.stream}, width, {t.k.center + c, t.k.a + c, t.k.b + c, t.k.c + c},
-                gate);
+        [&](std::int64_t begin, std::int64_t end) {
+          with_gate(0, [&](const auto& gate) {
+            kernels::column_input_gradient<T>(t.x.columns(0), t.dy.columns(0), t.dx.columns(0),
+                                              t.dresidual.columns(0), runs_, {begin, end, t.stream},
+                                              view_.channels, t.k, gate);
           });
         });
   }
@@ -103,80 +100,81 @@ class ColumnLoop {
  private:
   // Channels that a thread takes together: never less than two lines of cache.
   static constexpr std::int64_t kNarrow = 32;
+  // Most leaves that a thread reduces and merges at once: a power of two, a subtree of the one
+  // tree.
+  static constexpr std::int64_t kChunk = 8;
 
-  std::int64_t leaves() const noexcept { return core::block_count(count_, kernels::kColumnLeaf); }
-  std::int64_t columns_a_task(std::int64_t channels) const noexcept {
-    return std::max<std::int64_t>(1, kTask / channels);
+  std::int64_t columns_a_task() const noexcept {
+    const std::int64_t least = std::max<std::int64_t>(1, kTask / view_.channels);
+    return std::clamp(view_.columns() / (8 * threads_), least, 4 * least);
   }
 
-  void normalize(const Forward<T>& t, std::int64_t c, std::int64_t width, std::int64_t begin,
-                 std::int64_t end) const {
-    kernels::column_normalize<T>(
-        t.x.columns(c), t.residual.columns(c), t.y.columns(c), runs_, {begin, end, t.stream}, width,
-        {t.k.center + c, t.k.scale + c, t.k.shift + c}, t.relu, t.bits.columns(c));
+  void normalize(const Forward<T>& t, std::int64_t begin, std::int64_t end) const {
+    kernels::column_normalize<T>(t.x.columns(0), t.residual.columns(0), t.y.columns(0), runs_,
+                                 {begin, end, t.stream}, view_.channels, t.k, t.relu,
+                                 t.bits.columns(0));
   }
 
-  // reduce(leaf, first position, count, c, width) for every leaf and channel, merge(c, width), then
-  // map(c, width, begin, end) for all columns. `bytes`: of all tensors, a value.
-  template <class Reduce, class Merge, class Map>
-  void reduce_then_map(std::size_t bytes, const Reduce& reduce, const Merge& merge,
+  // Memory is read in its order, and once more from its end; every thread has some columns for its
+  // own. Two values a channel come of each leaf (a record: first values, then second values):
+  // reduce(first position, positions, c, width, records, record size, to second) makes records,
+  // merge(..., nodes, width, to, to second) makes one of several, complete(..., nodes, c, width)
+  // takes what the last ones make; then map(begin, end) for all columns.
+  template <class Reduce, class Merge, class Complete, class Map>
+  void reduce_then_map(const Reduce& reduce, const Merge& merge, const Complete& complete,
                        const Map& map) {
-    const std::int64_t channels = view_.channels, columns = view_.columns();
     if (view_.size() == 0) return;
-    const auto reduce_leaf = [&](std::int64_t leaf, std::int64_t c, std::int64_t width) {
-      const std::int64_t first = leaf * kernels::kColumnLeaf;
-      reduce(leaf, first, std::min(kernels::kColumnLeaf, count_ - first), c, width);
-    };
-    // In the threads' own caches, every thread takes some of the channels: nothing to wait for.
-    const std::int64_t wide = core::block_count(channels, threads_ * kNarrow) * kNarrow;
-    const std::int64_t all = view_.size() * static_cast<std::int64_t>(bytes);
-    if (threads_ == 1 || (all <= threads_ * core::cache_sizes().core &&
-                          balanced(core::block_count(channels, wide), threads_))) {
-      core::parallel_for(threads_, core::block_count(channels, wide), [&](std::int64_t task) {
-        const std::int64_t c = task * wide, here = std::min(wide, channels - c);
-        for (std::int64_t leaf = 0; leaf < leaves(); ++leaf) reduce_leaf(leaf, c, here);
-        merge(c, here);
-        map_backwards(map, c, here);
-      });
-      return;
-    }
-    // Otherwise memory is best read in its order, and once more from its end: as many blocks of
-    // channels as give every thread work.
+    const std::int64_t channels = view_.channels, record = 2 * channels;
+    const std::vector<double>& weights = columns_.leaf_weights();
+    const auto leaves = static_cast<std::int64_t>(weights.size());
+    std::int64_t chunk = 1;
+    while (chunk < kChunk && chunk * 4 * threads_ < leaves) chunk *= 2;
+    const std::int64_t chunks = core::block_count(leaves, chunk);
+    // Fewer chunks than threads: each for some of the channels.
     std::int64_t blocks = 1;
-    while (leaves() * blocks % threads_ != 0 && leaves() * blocks < 8 * threads_ &&
+    while (chunks * blocks % threads_ != 0 && chunks * blocks < 8 * threads_ &&
            channels > blocks * kNarrow) {
       ++blocks;
     }
-    const std::int64_t width =
-        core::block_count(core::block_count(channels, blocks), kNarrow) * kNarrow;
+    const std::int64_t width = narrow_multiple(channels, blocks);
     blocks = core::block_count(channels, width);
-    core::parallel_for(threads_, leaves() * blocks, [&](std::int64_t task) {
-      const std::int64_t c = task % blocks * width;
-      reduce_leaf(task / blocks, c, std::min(width, channels - c));
+
+    double* const records = workspace_.template partial<double>(chunks * (record + 1));
+    double* const chunk_weights = records + chunks * record;
+    core::parallel_for(threads_, chunks * blocks, [&](std::int64_t task) {
+      const std::int64_t i = task / blocks, c = task % blocks * width;
+      const std::int64_t here = std::min(width, channels - c), first = i * chunk;
+      const std::int64_t nodes = std::min(chunk, leaves - first);
+      const std::int64_t position = first * kernels::kColumnLeaf;
+      const std::int64_t count =
+          std::min(nodes * kernels::kColumnLeaf, columns_.count() - position);
+      double* const result = records + i * record + c;
+      if (c == 0) chunk_weights[i] = columns_.weight_of(first, nodes);
+      if (nodes == 1) return reduce(position, count, c, here, result, record, channels);
+      double* const own = Workspace::here().leaf_records(nodes * 2 * here);
+      reduce(position, count, c, here, own, 2 * here, here);
+      merge(own, 2 * here, here, weights.data() + first, nodes, here, result, result + channels);
     });
-    const std::int64_t merged = core::block_count(channels, threads_ * kNarrow) * kNarrow;
+    const std::int64_t merged = narrow_multiple(channels, threads_);
     core::parallel_for(threads_, core::block_count(channels, merged), [&](std::int64_t task) {
-      merge(task * merged, std::min(merged, channels - task * merged));
+      const std::int64_t c = task * merged;
+      complete(records + c, record, channels, chunk_weights, chunks, c,
+               std::min(merged, channels - c));
     });
-    const std::int64_t step = columns_a_task(channels);
+    const std::int64_t step = columns_a_task(), columns = view_.columns();
     core::parallel_for_backwards(
-        threads_, core::block_count(columns, step), [&](std::int64_t task) {
-          map(0, channels, task * step, std::min((task + 1) * step, columns));
-        });
+        threads_, core::block_count(columns, step),
+        [&](std::int64_t task) { map(task * step, std::min((task + 1) * step, columns)); });
   }
 
-  template <class Map>
-  void map_backwards(const Map& map, std::int64_t c, std::int64_t channels) {
-    const std::int64_t step = columns_a_task(channels);
-    for (std::int64_t at = (view_.columns() - 1) / step * step; at >= 0; at -= step) {
-      map(c, channels, at, std::min(at + step, view_.columns()));
-    }
+  // The width of so many blocks of channels, in whole lines of cache.
+  static std::int64_t narrow_multiple(std::int64_t channels, std::int64_t blocks) noexcept {
+    return core::block_count(core::block_count(channels, blocks), kNarrow) * kNarrow;
   }
 
   View view_;
   kernels::Runs runs_;
-  std::int64_t count_;
-  const double* leaf_weights_;
+  const ValidColumns& columns_;
   Workspace& workspace_;
   int threads_;
 };

@@ -8,6 +8,7 @@
 
 #include "core/sizes.hpp"
 #include "core/threads.hpp"
+#include "kernels/columns.hpp"
 #include "kernels/pairwise.hpp"
 #include "kernels/rows.hpp"
 #include "norm/schedule.hpp"
@@ -31,20 +32,34 @@ class RowLoop {
   /// these channels, then y is computed.
   template <class Finish>
   void train(const Forward<T>& t, double* mean, double* variance, const Finish& finish) {
+    using C = NormParameter<T>;
     const auto reduce = [&](std::int64_t c, std::int64_t channels, std::int64_t first,
-                            std::int64_t count, kernels::OpenLeaf* open, kernels::Moments* leaves,
-                            std::int64_t stride) {
-      kernels::channel_moments<T>(t.x.rows(c), runs_, first, count, channels, open, leaves, stride);
+                            std::int64_t count, kernels::Moments* leaves, std::int64_t stride) {
+      kernels::channel_moments<T>(t.x.rows(c), runs_, first, count, channels, leaves, stride);
     };
     const auto reduced = [&](std::int64_t c, const kernels::Moments& moments) {
       mean[c] = moments.mean;
       variance[c] = moments.m2 / moments.count;
     };
     reduce_then_map<kernels::Moments>(
-        2, reduce, reduced, finish,
-        [&](std::int64_t c, std::int64_t channels, std::int64_t begin, std::int64_t end) {
-          normalize(t, c, channels, begin, end);
-        });
+        1, 1, reduce, reduced, finish,
+        [&](std::int64_t c, std::int64_t channels, const kernels::ColumnRange& range) {
+          if (!flat(t.bits) || !gapless(t.x, t.residual, t.y) ||
+              range.end - range.begin < view_.columns()) {
+            return normalize(t, c, channels, range);
+          }
+          const std::int64_t width = channels * view_.inner;
+          const kernels::ChannelAffine<C> k = t.k;
+          C* const values = Workspace::here().template flat_coefficients<C>(3 * width);
+          const kernels::ChannelAffine<C> wide{values, values + width, values + 2 * width};
+          spread(k.center + c, channels, wide.center);
+          spread(k.scale + c, channels, wide.scale);
+          spread(k.shift + c, channels, wide.shift);
+          kernels::column_normalize<T>(as_columns(t.x, c), as_columns(t.residual, c),
+                                       as_columns(t.y, c), segments_, flattened(range), width, wide,
+                                       t.relu, {});
+        },
+        t.stream);
   }
 
   /// y from the coefficients, in the order of memory.
@@ -57,7 +72,7 @@ class RowLoop {
     core::parallel_for(threads_, view_.outer * blocks * splits, [&](std::int64_t task) {
       const auto [begin, end] = pieces[task / (blocks * splits) * splits + task % splits];
       const std::int64_t c = task / splits % blocks * channels;
-      normalize(t, c, std::min(channels, view_.channels - c), begin, end);
+      normalize(t, c, std::min(channels, view_.channels - c), {begin, end, t.stream});
     });
   }
 
@@ -73,26 +88,48 @@ class RowLoop {
       return kernels::ReluGate<C>{recompute ? &forward : nullptr, t.bits.rows(c)};
     };
     const auto reduce = [&](std::int64_t c, std::int64_t channels, std::int64_t first,
-                            std::int64_t count, kernels::OpenLeaf* open,
-                            kernels::GradientSums* leaves, std::int64_t stride) {
+                            std::int64_t count, kernels::GradientSums* leaves,
+                            std::int64_t stride) {
       kernels::ChannelAffine<C> forward;
       kernels::channel_gradient_sums<T>(t.x.rows(c), t.dy.rows(c), runs_, first, count, channels,
                                         {t.mean + c, t.variance + c, t.eps, nullptr, nullptr},
-                                        gate(c, forward), open, leaves, stride);
+                                        gate(c, forward), leaves, stride);
     };
     const auto reduced = [&](std::int64_t c, const kernels::GradientSums& sums) {
       dbeta[c] = sums.dy;
       dgamma[c] = sums.dy_xhat;
     };
     reduce_then_map<kernels::GradientSums>(
-        t.dresidual.data == nullptr ? 3 : 4, reduce, reduced, finish,
-        [&](std::int64_t c, std::int64_t channels, std::int64_t begin, std::int64_t end) {
+        2, t.dresidual.data == nullptr ? 1 : 2, reduce, reduced, finish,
+        [&](std::int64_t c, std::int64_t channels, const kernels::ColumnRange& range) {
+          if (flat(t.bits) && gapless(t.x, t.dy, t.dx, t.dresidual) &&
+              range.end - range.begin == view_.columns()) {
+            const std::int64_t width = channels * view_.inner;
+            C* const values = Workspace::here().template flat_coefficients<C>(7 * width);
+            const kernels::ChannelGradient<C> wide{values, values + width, values + 2 * width,
+                                                   values + 3 * width};
+            const kernels::ChannelAffine<C> wide_forward{values + 4 * width, values + 5 * width,
+                                                         values + 6 * width};
+            spread(t.k.center + c, channels, wide.center);
+            spread(t.k.a + c, channels, wide.a);
+            spread(t.k.b + c, channels, wide.b);
+            spread(t.k.c + c, channels, wide.c);
+            if (t.relu) {
+              spread(t.forward.center + c, channels, wide_forward.center);
+              spread(t.forward.scale + c, channels, wide_forward.scale);
+              spread(t.forward.shift + c, channels, wide_forward.shift);
+            }
+            return kernels::column_input_gradient<T>(
+                as_columns(t.x, c), as_columns(t.dy, c), as_columns(t.dx, c),
+                as_columns(t.dresidual, c), segments_, flattened(range), width, wide,
+                {t.relu ? &wide_forward : nullptr, {}});
+          }
           kernels::ChannelAffine<C> forward;
           kernels::channel_input_gradient<T>(
-              t.x.rows(c), t.dy.rows(c), t.dx.rows(c), t.dresidual.rows(c), runs_,
-              {begin, end, t.stream}, channels, {t.k.center + c, t.k.a + c, t.k.b + c, t.k.c + c},
-              gate(c, forward));
-        });
+              t.x.rows(c), t.dy.rows(c), t.dx.rows(c), t.dresidual.rows(c), runs_, range, channels,
+              {t.k.center + c, t.k.a + c, t.k.b + c, t.k.c + c}, gate(c, forward));
+        },
+        t.stream);
   }
 
  private:
@@ -103,7 +140,33 @@ class RowLoop {
   static constexpr std::int64_t kInL1 = 16384;  // bytes of rows that are reduced, then mapped
   // Contiguous bytes from which on memory is read at full speed.
   static constexpr std::int64_t kWorthFetching = 49152;
+  static constexpr std::int64_t kFlat = 128;  // values of a segment that is short
   static constexpr auto kBytes = static_cast<std::int64_t>(sizeof(T));
+
+  // Short segments without padding, some channels of them: as a channels-last tensor of which a
+  // column is what these channels have in one outer index, and every value a channel of its own.
+  // That loop has no ends of short rows.
+  bool flat(const StridedBits& bits) const noexcept {
+    return view_.outer > 1 && view_.inner < kFlat && count_ == view_.columns() &&
+           runs_.weights == nullptr && bits.data == nullptr;
+  }
+  template <class... Tensors>
+  bool gapless(const Tensors&... tensors) const noexcept {
+    return ((tensors.data == nullptr || tensors.channel == view_.inner) && ...);
+  }
+  kernels::ColumnRange flattened(const kernels::ColumnRange& range) const noexcept {
+    return {0, view_.outer, range.stream, range.channels_ahead * view_.inner};
+  }
+  template <class U>
+  kernels::Columns<U> as_columns(const Strided<U>& tensor, std::int64_t c) const noexcept {
+    return {tensor.rows(c).base, tensor.outer};
+  }
+  template <class C>
+  void spread(const C* values, std::int64_t channels, C* to) const noexcept {
+    for (std::int64_t c = 0; c < channels; ++c) {
+      std::fill_n(to + c * view_.inner, view_.inner, values[c]);
+    }
+  }
 
   // All columns of a channel in pieces: of several segments, or parts of one.
   class Pieces {
@@ -132,51 +195,48 @@ class RowLoop {
     std::int64_t inner_, columns_, outers_, splits_, count_;
   };
 
-  void normalize(const Forward<T>& t, std::int64_t c, std::int64_t channels, std::int64_t begin,
-                 std::int64_t end) const {
-    kernels::channel_normalize<T>(
-        t.x.rows(c), t.residual.rows(c), t.y.rows(c), runs_, {begin, end, t.stream}, channels,
-        {t.k.center + c, t.k.scale + c, t.k.shift + c}, t.relu, t.bits.rows(c));
+  void normalize(const Forward<T>& t, std::int64_t c, std::int64_t channels,
+                 const kernels::ColumnRange& range) const {
+    kernels::channel_normalize<T>(t.x.rows(c), t.residual.rows(c), t.y.rows(c), runs_, range,
+                                  channels, {t.k.center + c, t.k.scale + c, t.k.shift + c}, t.relu,
+                                  t.bits.rows(c));
   }
 
-  // For every channel: reduce(c, channels, first position, count, open, leaves, stride) makes the
-  // Node of every leaf, reduced(c, node) takes what they merge to; finish(c, channels) and then
-  // map(c, channels, begin, end) for some channels and all their columns. `tensors`: how many are
-  // read or written.
+  // For every channel: reduce(c, channels, first position, count, leaves, stride) makes the Node of
+  // every leaf, reduced(c, node) takes what they merge to; finish(c, channels) and then map(c,
+  // channels, range) for some channels and all their columns. `read`, `written`: how many tensors.
   template <class Node, class Reduce, class Reduced, class Finish, class Map>
-  void reduce_then_map(std::int64_t tensors, const Reduce& reduce, const Reduced& reduced,
-                       const Finish& finish, const Map& map) {
+  void reduce_then_map(std::int64_t read, std::int64_t written, const Reduce& reduce,
+                       const Reduced& reduced, const Finish& finish, const Map& map, bool stream) {
     if (view_.size() == 0) return;
     const std::int64_t channels = view_.channels, columns = view_.columns();
-    const std::int64_t slab = columns * tensors * kBytes;  // of one channel
-    const std::int64_t own_cache = core::cache_sizes().core;
+    // Bytes of one channel: of what is read twice, and of all that goes through a cache.
+    const std::int64_t inputs = columns * read * kBytes;
+    const std::int64_t slab = inputs + (stream ? 0 : columns * written * kBytes);
     const Pieces pieces(view_, std::clamp<std::int64_t>(kPiece / view_.inner, 1, view_.outer));
     const bool all_fit = slab * threads_ <= cached_bytes(), one_fits = slab <= cached_bytes();
     if (threads_ == 1 || (balanced(channels, threads_) && (all_fit || !one_fits))) {
-      // Whole channels for a thread: as many at a time as stay in L1, or as make up a piece of
-      // memory that is worth fetching where segments are short. What is larger than the thread's
-      // cache is mapped from its end, so that it begins with what has just been read.
-      const bool short_segments = view_.outer > 1 && view_.inner * kBytes < kWorthFetching;
-      const std::int64_t together =
-          short_segments ? std::min(core::block_count(kWorthFetching, view_.inner * kBytes),
-                                    own_cache / 4 / (tensors * kernels::kLeaf * kBytes))
-                         : kInL1 / slab;
-      const std::int64_t group = std::clamp<std::int64_t>(
-          threads_ == 1 ? together : std::min(together, channels / (4 * threads_)), 1, channels);
+      // Whole channels for a thread, some at a time. While one group is mapped, the next one is
+      // fetched: memory is read and written at once, and what is reduced is in a cache already.
+      const std::int64_t group = channels_together(inputs, slab);
+      const std::int64_t own_cache = core::cache_sizes().core;
+      const bool fetch = short_segments() && view_.size() * read * kBytes > own_cache &&
+                         (slab + inputs) * group * threads_ <= core::cache_sizes().shared;
       const std::int64_t leaves = core::block_count(count_, kernels::kLeaf);
       core::parallel_for(threads_, core::block_count(channels, group), [&](std::int64_t task) {
         const std::int64_t first = task * group, width = std::min(group, channels - first);
-        Workspace& own = Workspace::here();
-        Node* const nodes = own.template partial<Node>(width * leaves);
-        reduce(first, width, 0, count_, own.open_leaves(width), nodes, leaves);
+        Node* const nodes = Workspace::here().template partial<Node>(width * leaves);
+        reduce(first, width, 0, count_, nodes, leaves);
         for (std::int64_t c = 0; c < width; ++c) {
           reduced(first + c, merged(nodes + c * leaves, leaves));
         }
         finish(first, width);
-        if (width * slab <= own_cache) return map(first, width, 0, columns);
+        const std::int64_t ahead = fetch && first + 2 * width <= channels ? width : 0;
+        if (width * slab <= own_cache) return map(first, width, {0, columns, stream, ahead});
+        // From the end, so that it begins with what has just been read.
         for (std::int64_t i = pieces.count(); i-- > 0;) {
-          const auto [from, to] = pieces[i];
-          map(first, width, from, to);
+          const auto [begin, end] = pieces[i];
+          map(first, width, {begin, end, stream, ahead});
         }
       });
       return;
@@ -190,8 +250,7 @@ class RowLoop {
       core::parallel_for(threads_, width * chunks, [&](std::int64_t task) {
         const std::int64_t at = task % chunks * kChunk, count = std::min(kChunk, count_ - at);
         Node leaves[kChunk / kernels::kLeaf];
-        kernels::OpenLeaf open;
-        reduce(first + task / chunks, 1, at, count, &open, leaves, 0);
+        reduce(first + task / chunks, 1, at, count, leaves, 0);
         nodes[task] = merged(leaves, core::block_count(count, kernels::kLeaf));
       });
       for (std::int64_t c = 0; c < width; ++c) {
@@ -199,10 +258,31 @@ class RowLoop {
       }
       finish(first, width);
       core::parallel_for_backwards(threads_, width * pieces.count(), [&](std::int64_t task) {
-        const auto [from, to] = pieces[task % pieces.count()];
-        map(first + task / pieces.count(), 1, from, to);
+        const auto [begin, end] = pieces[task % pieces.count()];
+        map(first + task / pieces.count(), 1, {begin, end, stream});
       });
     }
+  }
+
+  // Shorter than what is fetched at full speed.
+  bool short_segments() const noexcept {
+    return view_.outer > 1 && view_.inner * kBytes < kWorthFetching;
+  }
+
+  // As many channels as stay in L1 or, where segments are short, as make up a piece of memory that
+  // is worth fetching while two groups (this one, and the next one's inputs) fit the core's cache.
+  std::int64_t channels_together(std::int64_t inputs, std::int64_t slab) const noexcept {
+    const std::int64_t segment = view_.inner * kBytes;
+    std::int64_t group = kInL1 / slab;
+    if (view_.outer > 1 && view_.inner < kFlat) {
+      group = std::min(core::block_count(kInL1, segment),
+                       core::cache_sizes().core * 3 / 4 / (slab + inputs));
+    } else if (short_segments()) {
+      group = std::min(core::block_count(kWorthFetching, segment),
+                       cached_bytes() / (2 * threads_) / (slab + inputs));
+    }
+    if (threads_ > 1) group = std::min(group, view_.channels / (4 * threads_));
+    return std::clamp<std::int64_t>(group, 1, view_.channels);
   }
 
   template <class Node>
@@ -214,6 +294,8 @@ class RowLoop {
   }
 
   View view_;
+  kernels::Run all_outer_{0, view_.outer, 0, 0, 0};
+  kernels::Runs segments_{&all_outer_, 1, view_.outer, nullptr, nullptr};
   kernels::Runs runs_;
   std::int64_t count_;
   Workspace& workspace_;

@@ -32,7 +32,5 @@ inline bool balanced(std::int64_t items, int threads) noexcept {
 inline bool worth_streaming(std::int64_t bytes) noexcept {
   return bytes >= core::cache_sizes().shared / 2;
 }
-/// Shorter pieces of contiguous output are not: their ends would be written in parts of a line.
-inline constexpr std::int64_t kShortestStreamed = 1024;
 
 }  // namespace evenrow::norm

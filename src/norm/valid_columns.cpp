@@ -100,7 +100,6 @@ void ValidColumns::assign(const View& view, const Validity& valid) {
   }
   double sum = 0;
   std::int64_t position = 0;
-  kernels::PairwiseMerge<Sum> tree;
   for (const kernels::Run& run : runs_) {
     for (std::int64_t j = run.start; j < run.start + run.length; ++j) {
       const float w = weights_[static_cast<std::size_t>(j)];
@@ -108,11 +107,18 @@ void ValidColumns::assign(const View& view, const Validity& valid) {
       sum += static_cast<double>(w);
       if (++position % leaf != 0 && position != count_) continue;
       leaf_weights_.push_back(sum);
-      tree.push({sum});
       sum = 0;
     }
   }
-  weight_ = tree.total().value;
+  weight_ = weight_of(0, static_cast<std::int64_t>(leaf_weights_.size()));
+}
+
+double ValidColumns::weight_of(std::int64_t first_leaf, std::int64_t leaves) const noexcept {
+  kernels::PairwiseMerge<Sum> tree;
+  for (std::int64_t i = 0; i < leaves; ++i) {
+    tree.push({leaf_weights_[static_cast<std::size_t>(first_leaf + i)]});
+  }
+  return tree.total().value;
 }
 
 kernels::Runs ValidColumns::runs() const noexcept {

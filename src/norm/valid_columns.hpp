@@ -38,6 +38,8 @@ class ValidColumns {
   double weight() const noexcept { return weight_; }
   /// The same of each leaf of positions.
   const std::vector<double>& leaf_weights() const noexcept { return leaf_weights_; }
+  /// The weight of some neighbouring leaves, over the tree that their moments are merged over.
+  double weight_of(std::int64_t first_leaf, std::int64_t leaves) const noexcept;
   /// A number that tells one set of valid columns, and their weights, from another (64-bit hash).
   std::uint64_t fingerprint() const noexcept { return fingerprint_; }
 

@@ -34,10 +34,18 @@ class Workspace {
     return storage.data();
   }
 
-  /// Scratch memory of the kernels of rows, one a channel.
-  kernels::OpenLeaf* open_leaves(std::int64_t channels) {
-    grow(open_leaves_, channels);
-    return open_leaves_.data();
+  /// The same of double, for leaves that a thread merges at once.
+  double* leaf_records(std::int64_t count) {
+    grow(leaf_records_, count);
+    return leaf_records_.data();
+  }
+
+  /// The same of float or double, for coefficients that are spread over the values of a segment.
+  template <class C>
+  C* flat_coefficients(std::int64_t count) {
+    std::vector<C>& storage = std::get<std::vector<C>>(flat_coefficients_);
+    grow(storage, count);
+    return storage.data();
   }
 
   /// C: float or double.
@@ -69,9 +77,8 @@ class Workspace {
 
   std::tuple<std::vector<double>, std::vector<kernels::Moments>, std::vector<kernels::GradientSums>>
       partial_;
-  std::tuple<std::vector<float>, std::vector<double>> coefficients_;
-  std::vector<double> sums_;
-  std::vector<kernels::OpenLeaf> open_leaves_;
+  std::tuple<std::vector<float>, std::vector<double>> coefficients_, flat_coefficients_;
+  std::vector<double> sums_, leaf_records_;
 };
 
 }  // namespace evenrow::norm

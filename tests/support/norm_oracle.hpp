@@ -35,7 +35,7 @@ struct LeafShape {
   std::int64_t depth;
 };
 inline constexpr LeafShape kRowLeaf{1024, 16, 32 + 5};
-inline constexpr LeafShape kChannelLeaf{512, 8, 512};
+inline constexpr LeafShape kChannelLeaf{64, 1, 64};
 
 /// A row's exact moments, and how far computed ones may be away.
 struct MomentBounds {
