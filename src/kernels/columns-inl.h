@@ -26,33 +26,29 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // Channels that are summed together: their sums stay in L1.
 inline constexpr std::int64_t kSummed = 1024;
-// Columns and vectors of channels that are summed side by side: enough sums to hide the latency of
-// an addition, few enough streams of memory for the processor to follow.
-inline constexpr std::int64_t kSideBySide = 4;
+// Vectors of channels that are summed together, to hide the latency of an addition.
 inline constexpr std::int64_t kVectors = 4;
-
-// Values up to a column that lies at least kAhead bytes ahead: that far from where a loop reads,
-// memory is asked for. What the processor fetches by itself ends with a page and starts anew with
-// every column.
-inline constexpr std::int64_t kAhead = 16384;
+// Over how many columns, before the next channels: few where they come from memory, and fewer where
+// columns are long, because the processor follows few streams of memory well.
 template <class T>
-std::int64_t values_ahead(const Columns<const T>& x) {
-  const std::int64_t bytes = x.column * static_cast<std::int64_t>(sizeof(T));
-  return bytes == 0 ? 0 : x.column * (kSideBySide + (kAhead + bytes - 1) / bytes);
+std::int64_t side_by_side(const Columns<const T>& x) {
+  constexpr std::int64_t kLong = 1024 / sizeof(T);
+  return x.ahead == 0 ? 16 : x.column < kLong ? 4 : 2;
 }
-// Asks for channels [c, c + count) of column j, `ahead` values further on.
+
+// Asks for channels [c, c + count) of column j, so many values further on.
 template <class T>
 HWY_INLINE void FetchChannels(const Columns<const T>& x, std::int64_t j, std::int64_t c,
-                              std::int64_t ahead, std::int64_t count) {
-  FetchLines(x.base + (j * x.column + c), ahead, count);
+                              std::int64_t count) {
+  if (x.ahead != 0) FetchLines(x.base + (j * x.column + c), x.ahead, count);
 }
 
-// sum_a[c] += a, sum_ab[c] += a * b over kColumns columns from j on, one after the other.
+// sum_a[c] += a, sum_ab[c] += a * b over so many columns from j on, one after the other.
 // terms(d, column, channel, a, b) gives both as vectors of doubles, terms.fetch(column, channel,
 // count) asks for what is needed later.
-template <std::int64_t kColumns, class Terms>
-HWY_INLINE void SumColumns(std::int64_t j, std::int64_t channels, double* sum_a, double* sum_ab,
-                           const Terms& terms) {
+template <class Terms>
+HWY_INLINE void SumColumns(std::int64_t j, std::int64_t columns, std::int64_t channels,
+                           double* sum_a, double* sum_ab, const Terms& terms) {
   const hn::ScalableTag<double> d;
   using V = hn::Vec<decltype(d)>;
   constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
@@ -64,8 +60,7 @@ HWY_INLINE void SumColumns(std::int64_t j, std::int64_t channels, double* sum_a,
     V a2 = hn::LoadU(d, to_a + 2 * lanes), a3 = hn::LoadU(d, to_a + 3 * lanes);
     V ab0 = hn::LoadU(d, to_ab), ab1 = hn::LoadU(d, to_ab + lanes);
     V ab2 = hn::LoadU(d, to_ab + 2 * lanes), ab3 = hn::LoadU(d, to_ab + 3 * lanes);
-    HWY_UNROLL(4)
-    for (std::int64_t i = j; i < j + kColumns; ++i) {
+    for (std::int64_t i = j; i < j + columns; ++i) {
       terms.fetch(i, c, kVectors * lanes);
       V a, b;
       terms(d, i, c, a, b);
@@ -91,10 +86,9 @@ HWY_INLINE void SumColumns(std::int64_t j, std::int64_t channels, double* sum_a,
     hn::StoreU(ab3, d, to_ab + 3 * lanes);
   }
   // Copies: what the loop stores may be, as far as the compiler knows, what a reference refers to.
-  ForVectors<double>(c, channels, [j, sum_a, sum_ab, terms](auto narrow, std::int64_t at) {
+  ForVectors<double>(c, channels, [j, columns, sum_a, sum_ab, terms](auto narrow, std::int64_t at) {
     auto a_sum = hn::LoadU(narrow, sum_a + at), ab_sum = hn::LoadU(narrow, sum_ab + at);
-    HWY_UNROLL(4)
-    for (std::int64_t i = j; i < j + kColumns; ++i) {
+    for (std::int64_t i = j; i < j + columns; ++i) {
       hn::Vec<decltype(narrow)> a, b;
       terms(narrow, i, at, a, b);
       a_sum = hn::Add(a_sum, a);
@@ -112,15 +106,15 @@ HWY_INLINE void LeafColumnSums(const Runs& runs, std::int64_t first, std::int64_
                                const Terms& terms) {
   std::fill_n(sum_a, channels, 0.0);
   std::fill_n(sum_ab, channels, 0.0);
+  const std::int64_t together = side_by_side(terms.x);
   const Run* run = runs.data + runs.at_position(first);
   for (std::int64_t skip = first - run->before; count > 0; ++run, skip = 0) {
     std::int64_t j = run->start + skip;
     const std::int64_t end = std::min(run->start + run->length, j + count);
     count -= end - j;
-    for (; j + kSideBySide <= end; j += kSideBySide) {
-      SumColumns<kSideBySide>(j, channels, sum_a, sum_ab, terms);
+    for (; j < end; j += together) {
+      SumColumns(j, std::min(together, end - j), channels, sum_a, sum_ab, terms);
     }
-    for (; j < end; ++j) SumColumns<1>(j, channels, sum_a, sum_ab, terms);
   }
 }
 
@@ -143,7 +137,6 @@ struct Differences {
   Columns<const T> x;
   const double* mean;
   const float* w;
-  std::int64_t ahead;
 
   template <class D, class V>
   HWY_INLINE void operator()(D d, std::int64_t j, std::int64_t c, V& a, V& b) const {
@@ -151,7 +144,7 @@ struct Differences {
     a = kWeighted ? hn::Mul(hn::Set(d, static_cast<double>(w[j])), b) : b;
   }
   HWY_INLINE void fetch(std::int64_t j, std::int64_t c, std::int64_t count) const {
-    FetchChannels(x, j, c, ahead, count);
+    FetchChannels(x, j, c, count);
   }
 };
 
@@ -185,7 +178,7 @@ void ColumnMoments(const Columns<const T>& all, const Runs& runs, std::int64_t f
       first, count, channels, records, record,
       [&](std::int64_t c, std::int64_t width, std::int64_t position, std::int64_t size,
           double* mean) {
-        const Columns<const T> x{all.base + c, all.column};
+        const Columns<const T> x{all.base + c, all.column, all.ahead};
         const Run& run = runs.data[runs.at_position(position)];
         const T* const first_column = x.base + (run.start + position - run.before) * x.column;
         ForVectors<double>(0, width, [=](auto d, std::int64_t i) {
@@ -193,15 +186,14 @@ void ColumnMoments(const Columns<const T>& all, const Runs& runs, std::int64_t f
         });
         double sum[kSummed];
         double* const m2 = mean + to_m2;
-        const std::int64_t ahead = values_ahead(x);
         if (runs.weights == nullptr) {
           LeafColumnSums(runs, position, size, width, sum, m2,
-                         Differences<T, false>{x, mean, nullptr, ahead});
+                         Differences<T, false>{x, mean, nullptr});
           return CenterMoments(width, static_cast<double>(size), sum, mean, m2);
         }
         for (int pass = 0; pass < 2; ++pass) {
           LeafColumnSums(runs, position, size, width, sum, m2,
-                         Differences<T, true>{x, mean, runs.weights, ahead});
+                         Differences<T, true>{x, mean, runs.weights});
           CenterMoments(width, runs.leaf_weights[position / kColumnLeaf], sum, mean, m2);
         }
       });
@@ -297,7 +289,6 @@ struct GradientTerms {
   const double* mean;
   ChannelAffine<C> forward;
   ColumnBits bits;
-  std::int64_t x_ahead, dy_ahead;
 
   template <class D, class V>
   HWY_INLINE void operator()(D d, std::int64_t j, std::int64_t c, V& a, V& b) const {
@@ -316,8 +307,8 @@ struct GradientTerms {
     b = hn::Sub(to_double(d, value), hn::LoadU(d, mean + c));
   }
   HWY_INLINE void fetch(std::int64_t j, std::int64_t c, std::int64_t count) const {
-    FetchChannels(x, j, c, x_ahead, count);
-    FetchChannels(dy, j, c, dy_ahead, count);
+    FetchChannels(x, j, c, count);
+    FetchChannels(dy, j, c, count);
   }
 };
 
@@ -329,20 +320,20 @@ void ColumnGradientSums(const Columns<const T>& x, const Columns<const T>& dy, c
   using C = NormParameter<T>;
   with_column_gate(gate, [&](auto kind) {
     const ChannelAffine<C> k = gate.forward == nullptr ? ChannelAffine<C>{} : *gate.forward;
-    ForColumnLeaves(
-        first, count, channels, records, record,
-        [&](std::int64_t c, std::int64_t width, std::int64_t position, std::int64_t size,
-            double* sums) {
-          const Columns<const T> from{x.base + c, x.column}, incoming{dy.base + c, dy.column};
-          const ColumnBits bits{gate.bits.base == nullptr ? nullptr : gate.bits.base + c / 8,
-                                gate.bits.column};
-          GradientTerms<T, kind()> terms{
-              from, incoming, mean + c, {}, bits, values_ahead(from), values_ahead(incoming)};
-          if constexpr (kind() == Gate::forward) {
-            terms.forward = {k.center + c, k.scale + c, k.shift + c};
-          }
-          LeafColumnSums(runs, position, size, width, sums, sums + centered, terms);
-        });
+    ForColumnLeaves(first, count, channels, records, record,
+                    [&](std::int64_t c, std::int64_t width, std::int64_t position,
+                        std::int64_t size, double* sums) {
+                      const Columns<const T> from{x.base + c, x.column, x.ahead},
+                          incoming{dy.base + c, dy.column, dy.ahead};
+                      const ColumnBits bits{
+                          gate.bits.base == nullptr ? nullptr : gate.bits.base + c / 8,
+                          gate.bits.column};
+                      GradientTerms<T, kind()> terms{from, incoming, mean + c, {}, bits};
+                      if constexpr (kind() == Gate::forward) {
+                        terms.forward = {k.center + c, k.scale + c, k.shift + c};
+                      }
+                      LeafColumnSums(runs, position, size, width, sums, sums + centered, terms);
+                    });
   });
 }
 
@@ -492,7 +483,7 @@ void ColumnMap(const Columns<T>& out, const Runs& runs, const ColumnRange& range
 template <class T>
 HWY_INLINE Columns<T> moved(const Columns<T>& tensor, std::int64_t shift, std::int64_t width) {
   if (width == 0 || tensor.base == nullptr) return tensor;
-  return {tensor.base + shift, width};
+  return {tensor.base + shift, width, tensor.ahead};
 }
 
 template <class T>
@@ -504,17 +495,13 @@ void ColumnNormalize(const Columns<const T>& x, const Columns<const T>& residual
   const bool gapless = x.column == channels && y.column == channels && bits.base == nullptr &&
                        (residual.base == nullptr || residual.column == channels);
   const auto zero = [&](std::int64_t j) { std::fill_n(y.base + j * y.column, channels, T{}); };
-  const auto ahead_in = [&range](const Columns<const T>& tensor) {
-    return range.channels_ahead > 0 ? range.channels_ahead : values_ahead(tensor);
-  };
   // finish(d, u, column, channel) makes y of u.
   const auto map = [&](const auto& finish) {
     if (residual.base == nullptr) {
       ColumnMap(y, runs, range, channels, all, gapless, zero, [&](auto shift, auto width) {
         const Columns<const T> from = moved(x, shift, width);
-        const std::int64_t ahead = ahead_in(from);
-        return [from, ahead, finish](auto d, std::int64_t j, std::int64_t c, const auto& with) {
-          FetchChannels(from, j, c, ahead, hn::MaxLanes(d));
+        return [from, finish](auto d, std::int64_t j, std::int64_t c, const auto& with) {
+          FetchChannels(from, j, c, hn::MaxLanes(d));
           const auto centered = hn::Sub(load(d, from.base + j * from.column + c), with.of[0]);
           return finish(d, hn::MulAdd(centered, with.of[1], with.of[2]), j, c);
         };
@@ -522,10 +509,9 @@ void ColumnNormalize(const Columns<const T>& x, const Columns<const T>& residual
     } else {
       ColumnMap(y, runs, range, channels, all, gapless, zero, [&](auto shift, auto width) {
         const Columns<const T> from = moved(x, shift, width), add = moved(residual, shift, width);
-        const std::int64_t ahead = ahead_in(from), add_ahead = ahead_in(add);
         return [=](auto d, std::int64_t j, std::int64_t c, const auto& with) {
-          FetchChannels(from, j, c, ahead, hn::MaxLanes(d));
-          FetchChannels(add, j, c, add_ahead, hn::MaxLanes(d));
+          FetchChannels(from, j, c, hn::MaxLanes(d));
+          FetchChannels(add, j, c, hn::MaxLanes(d));
           const auto centered = hn::Sub(load(d, from.base + j * from.column + c), with.of[0]);
           const auto u = hn::MulAdd(centered, with.of[1], with.of[2]);
           return finish(d, hn::Add(u, load(d, add.base + j * add.column + c)), j, c);
@@ -562,17 +548,13 @@ void ColumnInputGradient(const Columns<const T>& x, const Columns<const T>& dy,
       std::fill_n(dresidual.base + j * dresidual.column, channels, T{});
     }
   };
-  const auto ahead_in = [&range](const Columns<const T>& tensor) {
-    return range.channels_ahead > 0 ? range.channels_ahead : values_ahead(tensor);
-  };
   with_column_gate(gate, [&](auto kind) {
     const auto make = [&](auto shift, auto width) {
       const Columns<const T> from = moved(x, shift, width), incoming = moved(dy, shift, width);
       const Columns<T> through = moved(dresidual, shift, width);
-      const std::int64_t ahead = ahead_in(from), dy_ahead = ahead_in(incoming);
       return [=, bits = gate.bits](auto d, std::int64_t j, std::int64_t c, const auto& with) {
-        FetchChannels(from, j, c, ahead, hn::MaxLanes(d));
-        FetchChannels(incoming, j, c, dy_ahead, hn::MaxLanes(d));
+        FetchChannels(from, j, c, hn::MaxLanes(d));
+        FetchChannels(incoming, j, c, hn::MaxLanes(d));
         const auto value = load(d, from.base + j * from.column + c);
         auto g = load(d, incoming.base + j * incoming.column + c);
         if constexpr (kind() == Gate::bits) {

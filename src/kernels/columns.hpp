@@ -17,11 +17,12 @@ namespace evenrow::kernels {
 inline constexpr std::int64_t kColumnLeaf = 64;
 
 /// Some neighbouring channels of a tensor: those of column j are at base + j * column. A null base:
-/// no tensor.
+/// no tensor. Memory is asked for `ahead` values ahead of what is read; 0: not at all.
 template <class T>
 struct Columns {
   T* base = nullptr;
   std::int64_t column = 0;
+  std::int64_t ahead = 0;
 };
 
 /// A bit a value, see ReluBits; base is that of a channel that is a multiple of 8.

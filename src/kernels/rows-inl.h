@@ -147,7 +147,7 @@ inline Moments around(double pivot, double count, const TwoSums& sums) {
   return {count, pivot + sums.a / count, m2 < 0.0 ? 0.0 : m2};
 }
 
-// The terms x - pivot and its square. `later`: what is needed some leaves later.
+// The terms x - pivot and its square. `later`: what is needed some leaves later, or null.
 template <class T>
 struct Differences {
   const T* x;
@@ -159,7 +159,9 @@ struct Differences {
     a = hn::Sub(load(d, x + i), hn::Set(d, pivot));
     b = a;
   }
-  HWY_INLINE void fetch(std::int64_t i) const { FetchLines(later, i, kPartials); }
+  HWY_INLINE void fetch(std::int64_t i) const {
+    if (later != nullptr) FetchLines(later, i, kPartials);
+  }
 };
 
 // The same, weighted: w * (x - pivot) and w * (x - pivot)^2.
@@ -210,10 +212,10 @@ class LeavesOfRow {
 template <class T>
 Moments RowMoments(const T* x, std::int64_t n) {
   LeavesOfRow<T> leaves;
-  if (n <= kLeaf) return n > 0 ? leaves.moments(x, n, n, x) : Moments{};
+  if (n <= kLeaf) return n > 0 ? leaves.moments(x, n, n, nullptr) : Moments{};
   PairwiseMerge<Moments> tree;
   for (std::int64_t i = 0; i < n; i += kLeaf) {
-    tree.push(leaves.moments(x + i, std::min(kLeaf, n - i), n - i, x + i + kAhead));
+    tree.push(leaves.moments(x + i, std::min(kLeaf, n - i), n - i, nullptr));
   }
   return tree.total();
 }
@@ -260,15 +262,19 @@ struct GradientTerms {
     b = hn::Sub(to_double(d, value), hn::Set(d, mean));
   }
   HWY_INLINE void fetch(std::int64_t i) const {
+    if (later == nullptr) return;
     FetchLines(later, i, kPartials);
     FetchLines(dy_later, i, kPartials);
   }
 };
 
-// What a leaf is made of: x, dy, and the two some leaves later.
+// What a leaf is made of: x, dy, and the two some leaves later, or null.
 template <class T>
 struct GradientLeaf {
-  const T *x, *dy, *later, *dy_later;
+  const T* x;
+  const T* dy;
+  const T* later = nullptr;
+  const T* dy_later = nullptr;
 };
 
 template <class T>
@@ -285,11 +291,10 @@ HWY_INLINE GradientSums LeafGradientSums(const GradientLeaf<T>& leaf, std::int64
 template <class T>
 GradientSums RowGradientSums(const T* x, const T* dy, std::int64_t n, double mean, double rstd,
                              GateHere<NormParameter<T>> gate) {
-  if (n <= kLeaf) return LeafGradientSums<T>({x, dy, x, dy}, n, mean, rstd, gate);
+  if (n <= kLeaf) return LeafGradientSums<T>({x, dy}, n, mean, rstd, gate);
   PairwiseMerge<GradientSums> tree;
   for (std::int64_t i = 0; i < n; i += kLeaf, gate.first += kLeaf) {
-    const GradientLeaf<T> leaf{x + i, dy + i, x + i + kAhead, dy + i + kAhead};
-    tree.push(LeafGradientSums(leaf, std::min(kLeaf, n - i), mean, rstd, gate));
+    tree.push(LeafGradientSums<T>({x + i, dy + i}, std::min(kLeaf, n - i), mean, rstd, gate));
   }
   return tree.total();
 }
@@ -301,7 +306,7 @@ void RowNormalize(const T* x, const T* residual, T* y, std::int64_t n,
                   const Affine<NormParameter<T>>& k, bool with_relu, bool stream,
                   std::int64_t ahead) {
   const auto u = [x, k, ahead](auto d, std::int64_t i) {
-    FetchLines(x + i, ahead, hn::MaxLanes(d));
+    if (ahead != 0) FetchLines(x + i, ahead, hn::MaxLanes(d));
     return apply(load(d, x + i), broadcast(d, k));
   };
   const auto sum = [u, residual](auto d, std::int64_t i) {
@@ -331,7 +336,7 @@ void RowNormalizeWithBits(const T* x, const T* residual, T* y, std::int64_t n,
   const auto block_of = [&](const T* from, const T* add, std::int64_t count, T* out,
                             std::int64_t bit) {
     const auto write = [&](auto d, std::int64_t i) {
-      FetchLines(from + i, ahead, hn::MaxLanes(d));
+      if (ahead != 0) FetchLines(from + i, ahead, hn::MaxLanes(d));
       const auto u = hn::Add(apply(load(d, from + i), broadcast(d, k)), load(d, add + i));
       put_relu_bits(d, u, bits, bit + i);
       store(relu(d, u), d, out + i);
@@ -360,8 +365,8 @@ void RowInputGradient(const T* x, const T* dy, T* dx, T* dresidual, const float*
   using C = NormParameter<T>;
   with_gate<C>(gate, [&](auto gated) {
     const auto through = [x, dy, gated, ahead, dy_ahead](auto d, std::int64_t i) {
-      FetchLines(x + i, ahead, hn::MaxLanes(d));
-      FetchLines(dy + i, dy_ahead, hn::MaxLanes(d));
+      if (ahead != 0) FetchLines(x + i, ahead, hn::MaxLanes(d));
+      if (dy_ahead != 0) FetchLines(dy + i, dy_ahead, hn::MaxLanes(d));
       return gated(d, i, load(d, x + i), load(d, dy + i));
     };
     const auto rest = [x, k](auto d, std::int64_t i) {
@@ -426,13 +431,17 @@ struct Piece {
   std::int64_t outer, inner, column, left, later_outer, later_inner;
 };
 
+template <class T>
+HWY_INLINE const T* later(const Rows<const T>& rows, const Piece& piece, std::int64_t c) {
+  return rows.far ? at(rows, piece.later_outer, piece.later_inner, c) : nullptr;
+}
+
 // Cuts the positions [first, first + count) into leaves: whole(leaf, piece, n) for a leaf of n
 // values that lies in one run; otherwise copy(piece, filled, n) for n values that follow `filled`
-// others, and copied(leaf, n) when all are there.
+// others, and copied(leaf, n) when all are there. `run` has the first position.
 template <class Whole, class Copy, class Copied>
-HWY_INLINE void ForLeaves(const Runs& runs, std::int64_t first, std::int64_t count,
+HWY_INLINE void ForLeaves(const Runs& runs, const Run* run, std::int64_t first, std::int64_t count,
                           const Whole& whole, const Copy& copy, const Copied& copied) {
-  const Run* run = runs.data + runs.at_position(first);
   std::int64_t skip = first - run->before;
   const auto take = [&](std::int64_t most, const auto& visit) {
     const std::int64_t left = run->length - skip, n = std::min(most, left);
@@ -471,6 +480,7 @@ void ChannelMoments(const Rows<const T>& x, const Runs& runs, std::int64_t first
   using I = std::int64_t;
   T values[kLeaf];
   float weights[kLeaf];  // with them a leaf is read twice: it is always put together first
+  const Run* const run = runs.data + runs.at_position(first);
   for (I c = 0; c < channels; ++c, leaves += stride) {
     LeavesOfRow<T> row;
     const auto copy = [&](const Piece& p, I filled, I n) {
@@ -480,19 +490,18 @@ void ChannelMoments(const Rows<const T>& x, const Runs& runs, std::int64_t first
     const auto copied = [&](I leaf, I n) {
       leaves[leaf] =
           runs.weights == nullptr
-              ? row.moments(values, n, n, values)
+              ? row.moments(values, n, n, nullptr)
               : WeightedLeafMoments(values, weights, n, runs.leaf_weights[first / kLeaf + leaf]);
     };
     const auto whole = [&](I leaf, const Piece& p, I n) {
       if (runs.weights == nullptr) {
-        leaves[leaf] = row.moments(at(x, p.outer, p.inner, c), n, p.left,
-                                   at(x, p.later_outer, p.later_inner, c));
+        leaves[leaf] = row.moments(at(x, p.outer, p.inner, c), n, p.left, later(x, p, c));
         return;
       }
       copy(p, 0, n);
       copied(leaf, n);
     };
-    ForLeaves(runs, first, count, whole, copy, copied);
+    ForLeaves(runs, run, first, count, whole, copy, copied);
   }
 }
 
@@ -514,6 +523,7 @@ void ChannelGradientSums(const Rows<const T>& x, const Rows<const T>& dy, const 
   using I = std::int64_t;
   using C = NormParameter<T>;
   T values[kLeaf], gradients[kLeaf];
+  const Run* const run = runs.data + runs.at_position(first);
   for (I c = 0; c < channels; ++c, leaves += stride) {
     Affine<C> forward;
     const GateHere<C> without_bits = gate_of(gate, c, forward);
@@ -523,8 +533,7 @@ void ChannelGradientSums(const Rows<const T>& x, const Rows<const T>& dy, const 
       here.bits = at(gate.bits, p.outer, 0, c);
       here.first = p.inner;
       const GradientLeaf<T> whole_leaf{at(x, p.outer, p.inner, c), at(dy, p.outer, p.inner, c),
-                                       at(x, p.later_outer, p.later_inner, c),
-                                       at(dy, p.later_outer, p.later_inner, c)};
+                                       later(x, p, c), later(dy, p, c)};
       leaves[leaf] = LeafGradientSums(whole_leaf, n, mean, rstd, here);
     };
     const auto copy = [&](const Piece& p, I filled, I n) {
@@ -537,10 +546,9 @@ void ChannelGradientSums(const Rows<const T>& x, const Rows<const T>& dy, const 
       });
     };
     const auto copied = [&](I leaf, I n) {
-      leaves[leaf] =
-          LeafGradientSums<T>({values, gradients, values, gradients}, n, mean, rstd, without_bits);
+      leaves[leaf] = LeafGradientSums<T>({values, gradients}, n, mean, rstd, without_bits);
     };
-    ForLeaves(runs, first, count, whole, copy, copied);
+    ForLeaves(runs, run, first, count, whole, copy, copied);
   }
 }
 
@@ -578,7 +586,7 @@ HWY_INLINE void ForPieces(const Runs& runs, const ColumnRange& range, std::int64
 // Some of the channels, from c on.
 template <class T>
 HWY_INLINE Rows<T> from(const Rows<T>& rows, std::int64_t c) {
-  return {at(rows, 0, 0, c), rows.outer, rows.channel};
+  return {at(rows, 0, 0, c), rows.outer, rows.channel, rows.far, rows.ahead};
 }
 
 // Output that is written past the caches, in short segments that follow each other without a gap:
@@ -622,17 +630,16 @@ void NormalizePieces(const Rows<const T>& x, const Rows<const T>& residual, cons
                      const ChannelAffine<NormParameter<T>>& k, bool with_relu,
                      const ReluBits& bits) {
   using I = std::int64_t;
-  const I ahead = range.channels_ahead * x.channel;
   ForPieces(
       runs, range, channels, [&](I o, I i, I n, I c) { std::fill_n(at(y, o, i, c), n, T{}); },
       [&](I o, I i, I n, I c) {
         const Affine<NormParameter<T>> here{k.center[c], k.scale[c], k.shift[c]};
         if (bits.base == nullptr) {
           RowNormalize(at(x, o, i, c), at(residual, o, i, c), at(y, o, i, c), n, here, with_relu,
-                       range.stream, ahead);
+                       range.stream, x.ahead);
         } else {
           RowNormalizeWithBits(at(x, o, i, c), at(residual, o, i, c), at(y, o, i, c), n, here,
-                               range.stream, ahead, at(bits, o, 0, c), i);
+                               range.stream, x.ahead, at(bits, o, 0, c), i);
         }
       });
 }
@@ -663,7 +670,6 @@ void InputGradientPieces(const Rows<const T>& x, const Rows<const T>& dy, const 
                          const ReluGate<NormParameter<T>>& gate) {
   using I = std::int64_t;
   using C = NormParameter<T>;
-  const I ahead = range.channels_ahead * x.channel, dy_ahead = range.channels_ahead * dy.channel;
   ForPieces(
       runs, range, channels,
       [&](I o, I i, I n, I c) {
@@ -678,8 +684,8 @@ void InputGradientPieces(const Rows<const T>& x, const Rows<const T>& dy, const 
         here.bits = at(gate.bits, o, 0, c);
         here.first = i;
         RowInputGradient(at(x, o, i, c), at(dy, o, i, c), at(dx, o, i, c), at(dresidual, o, i, c),
-                         w, n, {k.center[c], k.a[c], k.b[c], k.c[c]}, here, range.stream, ahead,
-                         dy_ahead);
+                         w, n, {k.center[c], k.a[c], k.b[c], k.c[c]}, here, range.stream, x.ahead,
+                         dy.ahead);
       });
 }
 

@@ -111,6 +111,8 @@ struct Rows {
   T* base = nullptr;
   std::int64_t outer = 0;
   std::int64_t channel = 0;
+  bool far = false;        ///< In memory, not in a cache: sums ask for it ahead.
+  std::int64_t ahead = 0;  ///< Where it is mapped, it is asked for so many values ahead; or 0.
 };
 
 /// What a fused relu let through, a bit a value: bit i % 8 of base[o * outer + c * channel + i /
@@ -138,8 +140,6 @@ struct ColumnRange {
   std::int64_t begin = 0;
   std::int64_t end = 0;
   bool stream = false;
-  /// So many channels ahead memory is asked for: the ones that are reduced next. Or 0.
-  std::int64_t channels_ahead = 0;
 };
 
 /// y = act((x - center) * scale + shift + residual) for some channels, segment by segment. y may be

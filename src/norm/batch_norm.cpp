@@ -47,6 +47,11 @@ void with_loop(const norm::View& view, norm::Workspace& workspace, int threads, 
   }
 }
 
+template <class T>
+std::int64_t bytes_of(const NormShape& shape) noexcept {
+  return shape.size() * static_cast<std::int64_t>(sizeof(T));
+}
+
 // A tensor that has been checked: for messages and for the loops.
 template <class T>
 struct Checked {
@@ -58,8 +63,9 @@ Checked<T> checked(std::string_view function, std::string_view name, const NormT
                    const NormShape& shape) {
   const norm::Steps steps =
       norm::check_tensor(function, buffer(name, tensor.values), tensor.strides, shape);
-  return {buffer(name, tensor, steps, norm::View(shape)),
-          {tensor.values.data(), steps.outer, steps.channel}};
+  return {
+      buffer(name, tensor, steps, norm::View(shape)),
+      {tensor.values.data(), steps.outer, steps.channel, norm::beyond_caches(bytes_of<T>(shape))}};
 }
 // The same for one that may be missing.
 template <class T>
@@ -71,11 +77,6 @@ Checked<T> checked_if_any(std::string_view function, std::string_view name,
 template <class T>
 bool same(const Strided<const T>& a, const Strided<T>& b) noexcept {
   return a.data == b.data;
-}
-
-template <class T>
-std::int64_t bytes_of(const NormShape& shape) noexcept {
-  return shape.size() * static_cast<std::int64_t>(sizeof(T));
 }
 
 // Checks the arguments that training and inference share; coefficients and bits are not set yet.
@@ -95,12 +96,12 @@ norm::Forward<T> check_forward(std::string_view function, const Tensors& t,
   norm::check_overlap(function, y.buffer, residual.buffer, true);
   norm::check_overlap(function, y.buffer, gamma, false);
   norm::check_overlap(function, y.buffer, beta, false);
-  return {.x = x.strided,
-          .residual = residual.strided,
-          .y = y.strided,
-          .relu = options.activation == Activation::relu,
-          .stream = norm::worth_streaming(bytes_of<T>(t.shape)) && !same(x.strided, y.strided) &&
-                    !same(residual.strided, y.strided)};
+  return {
+      .x = x.strided,
+      .residual = residual.strided,
+      .y = y.strided,
+      .relu = options.activation == Activation::relu,
+      .stream = y.strided.far && !same(x.strided, y.strided) && !same(residual.strided, y.strided)};
 }
 
 // Null for none.
@@ -199,7 +200,7 @@ norm::Backward<T> check_backward(const BatchNormBackward<T>& t,
           .variance = state->biased_variance.data(),
           .eps = state->eps,
           .relu = state->relu,
-          .stream = norm::worth_streaming(bytes_of<T>(shape)) && !same(x.strided, dx.strided) &&
+          .stream = dx.strided.far && !same(x.strided, dx.strided) &&
                     !same(dy.strided, dx.strided) && !same(dy.strided, dresidual.strided)};
 }
 

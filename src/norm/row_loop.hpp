@@ -43,10 +43,11 @@ class RowLoop {
     };
     reduce_then_map<kernels::Moments>(
         1, 1, reduce, reduced, finish,
-        [&](std::int64_t c, std::int64_t channels, const kernels::ColumnRange& range) {
+        [&](std::int64_t c, std::int64_t channels, const kernels::ColumnRange& range,
+            std::int64_t ahead) {
           if (!flat(t.bits) || !gapless(t.x, t.residual, t.y) ||
               range.end - range.begin < view_.columns()) {
-            return normalize(t, c, channels, range);
+            return normalize(t, c, channels, range, ahead);
           }
           const std::int64_t width = channels * view_.inner;
           const kernels::ChannelAffine<C> k = t.k;
@@ -55,9 +56,9 @@ class RowLoop {
           spread(k.center + c, channels, wide.center);
           spread(k.scale + c, channels, wide.scale);
           spread(k.shift + c, channels, wide.shift);
-          kernels::column_normalize<T>(as_columns(t.x, c), as_columns(t.residual, c),
-                                       as_columns(t.y, c), segments_, flattened(range), width, wide,
-                                       t.relu, {});
+          kernels::column_normalize<T>(as_columns(t.x, c, ahead), as_columns(t.residual, c, 0),
+                                       as_columns(t.y, c, 0), segments_, flattened(range), width,
+                                       wide, t.relu, {});
         },
         t.stream);
   }
@@ -72,7 +73,7 @@ class RowLoop {
     core::parallel_for(threads_, view_.outer * blocks * splits, [&](std::int64_t task) {
       const auto [begin, end] = pieces[task / (blocks * splits) * splits + task % splits];
       const std::int64_t c = task / splits % blocks * channels;
-      normalize(t, c, std::min(channels, view_.channels - c), {begin, end, t.stream});
+      normalize(t, c, std::min(channels, view_.channels - c), {begin, end, t.stream}, 0);
     });
   }
 
@@ -101,7 +102,8 @@ class RowLoop {
     };
     reduce_then_map<kernels::GradientSums>(
         2, t.dresidual.data == nullptr ? 1 : 2, reduce, reduced, finish,
-        [&](std::int64_t c, std::int64_t channels, const kernels::ColumnRange& range) {
+        [&](std::int64_t c, std::int64_t channels, const kernels::ColumnRange& range,
+            std::int64_t ahead) {
           if (flat(t.bits) && gapless(t.x, t.dy, t.dx, t.dresidual) &&
               range.end - range.begin == view_.columns()) {
             const std::int64_t width = channels * view_.inner;
@@ -120,14 +122,14 @@ class RowLoop {
               spread(t.forward.shift + c, channels, wide_forward.shift);
             }
             return kernels::column_input_gradient<T>(
-                as_columns(t.x, c), as_columns(t.dy, c), as_columns(t.dx, c),
-                as_columns(t.dresidual, c), segments_, flattened(range), width, wide,
+                as_columns(t.x, c, ahead), as_columns(t.dy, c, ahead), as_columns(t.dx, c, 0),
+                as_columns(t.dresidual, c, 0), segments_, flattened(range), width, wide,
                 {t.relu ? &wide_forward : nullptr, {}});
           }
           kernels::ChannelAffine<C> forward;
           kernels::channel_input_gradient<T>(
-              t.x.rows(c), t.dy.rows(c), t.dx.rows(c), t.dresidual.rows(c), runs_, range, channels,
-              {t.k.center + c, t.k.a + c, t.k.b + c, t.k.c + c}, gate(c, forward));
+              t.x.rows(c, ahead), t.dy.rows(c, ahead), t.dx.rows(c), t.dresidual.rows(c), runs_,
+              range, channels, {t.k.center + c, t.k.a + c, t.k.b + c, t.k.c + c}, gate(c, forward));
         },
         t.stream);
   }
@@ -155,11 +157,13 @@ class RowLoop {
     return ((tensors.data == nullptr || tensors.channel == view_.inner) && ...);
   }
   kernels::ColumnRange flattened(const kernels::ColumnRange& range) const noexcept {
-    return {0, view_.outer, range.stream, range.channels_ahead * view_.inner};
+    return {0, view_.outer, range.stream};
   }
   template <class U>
-  kernels::Columns<U> as_columns(const Strided<U>& tensor, std::int64_t c) const noexcept {
-    return {tensor.rows(c).base, tensor.outer};
+  kernels::Columns<U> as_columns(const Strided<U>& tensor, std::int64_t c,
+                                 std::int64_t ahead) const noexcept {
+    const kernels::Rows<U> rows = tensor.rows(c, ahead);
+    return {rows.base, rows.outer, rows.ahead};
   }
   template <class C>
   void spread(const C* values, std::int64_t channels, C* to) const noexcept {
@@ -196,15 +200,16 @@ class RowLoop {
   };
 
   void normalize(const Forward<T>& t, std::int64_t c, std::int64_t channels,
-                 const kernels::ColumnRange& range) const {
-    kernels::channel_normalize<T>(t.x.rows(c), t.residual.rows(c), t.y.rows(c), runs_, range,
+                 const kernels::ColumnRange& range, std::int64_t ahead) const {
+    kernels::channel_normalize<T>(t.x.rows(c, ahead), t.residual.rows(c), t.y.rows(c), runs_, range,
                                   channels, {t.k.center + c, t.k.scale + c, t.k.shift + c}, t.relu,
                                   t.bits.rows(c));
   }
 
   // For every channel: reduce(c, channels, first position, count, leaves, stride) makes the Node of
   // every leaf, reduced(c, node) takes what they merge to; finish(c, channels) and then map(c,
-  // channels, range) for some channels and all their columns. `read`, `written`: how many tensors.
+  // channels, range, channels ahead) for some channels and all their columns. `read`, `written`:
+  // how many tensors.
   template <class Node, class Reduce, class Reduced, class Finish, class Map>
   void reduce_then_map(std::int64_t read, std::int64_t written, const Reduce& reduce,
                        const Reduced& reduced, const Finish& finish, const Map& map, bool stream) {
@@ -232,11 +237,11 @@ class RowLoop {
         }
         finish(first, width);
         const std::int64_t ahead = fetch && first + 2 * width <= channels ? width : 0;
-        if (width * slab <= own_cache) return map(first, width, {0, columns, stream, ahead});
+        if (width * slab <= own_cache) return map(first, width, {0, columns, stream}, ahead);
         // From the end, so that it begins with what has just been read.
         for (std::int64_t i = pieces.count(); i-- > 0;) {
           const auto [begin, end] = pieces[i];
-          map(first, width, {begin, end, stream, ahead});
+          map(first, width, {begin, end, stream}, ahead);
         }
       });
       return;
@@ -259,7 +264,7 @@ class RowLoop {
       finish(first, width);
       core::parallel_for_backwards(threads_, width * pieces.count(), [&](std::int64_t task) {
         const auto [begin, end] = pieces[task % pieces.count()];
-        map(first + task / pieces.count(), 1, {begin, end, stream});
+        map(first + task / pieces.count(), 1, {begin, end, stream}, 0);
       });
     }
   }

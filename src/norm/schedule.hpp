@@ -27,10 +27,10 @@ inline bool balanced(std::int64_t items, int threads) noexcept {
   return items % threads == 0 || items >= 8 * threads;
 }
 
-/// Output of so many bytes is written past the caches: it would not stay there, and the line that a
-/// store replaces need not be read.
-inline bool worth_streaming(std::int64_t bytes) noexcept {
-  return bytes >= core::cache_sizes().shared / 2;
+/// A tensor of so many bytes does not stay in a cache: it is asked for ahead where it is read and
+/// written past the caches, so that the lines that a store replaces need not be read.
+inline bool beyond_caches(std::int64_t bytes) noexcept {
+  return bytes >= core::cache_sizes().shared / 4;
 }
 
 }  // namespace evenrow::norm

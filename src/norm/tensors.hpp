@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "core/sizes.hpp"
 #include "kernels/coefficients.hpp"
 #include "kernels/columns.hpp"
 #include "kernels/rows.hpp"
@@ -16,14 +17,20 @@ struct Strided {
   T* data = nullptr;
   std::int64_t outer = 0;
   std::int64_t channel = 0;
+  bool far = false;  ///< Larger than the caches: it has to come from memory.
 
-  /// Channels from c on of a tensor with contiguous segments.
-  kernels::Rows<T> rows(std::int64_t c) const noexcept {
-    return {data == nullptr ? nullptr : data + c * channel, outer, channel};
+  /// Channels from c on of a tensor with contiguous segments; where they are mapped, memory is
+  /// asked for so many channels ahead.
+  kernels::Rows<T> rows(std::int64_t c, std::int64_t channels_ahead = 0) const noexcept {
+    return {data == nullptr ? nullptr : data + c * channel, outer, channel, far,
+            channels_ahead * channel};
   }
-  /// Channels from c on of a channels-last tensor.
+  /// Channels from c on of a channels-last tensor. If it is far, memory is asked for the columns
+  /// that are used next, and at least 16 KiB ahead.
   kernels::Columns<T> columns(std::int64_t c) const noexcept {
-    return {data == nullptr ? nullptr : data + c, outer};
+    constexpr std::int64_t kNext = 4, kAhead = 16384 / sizeof(T);
+    return {data == nullptr ? nullptr : data + c, outer,
+            far && outer > 0 ? outer * (kNext + core::block_count(kAhead, outer)) : 0};
   }
 };
 
