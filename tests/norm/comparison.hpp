@@ -15,8 +15,10 @@ namespace evenrow {
 struct Tally {
   std::int64_t values = 0;
   Real share = 0;  // largest error, as a part of its bound
-  // Largest error of y and dx, in ULP of the largest of the terms that are added up. Of double only
-  // rows whose mean is at most 8 deviations: a mean in double is no better than its values there.
+  // Largest error of y and dx, in ULP of the largest term of the sum (of its sums, too), in rows
+  // whose mean is at most 8 deviations. Farther out the bound says it all: what is left of x - mean
+  // decides then, not the rounding of y. For double, the mean is made of values of the row, and
+  // the largest of them times scale is a term; for the other types the mean is as good as exact.
   Real ulp_y = 0, ulp_dx = 0;
   void add(const Tally& other) {
     values += other.values;
@@ -69,8 +71,8 @@ class Comparison {
         const std::size_t at = k_.at(j, c);
         const Real x = tensor_.values[at];
         const Real scale = variance[i] + eps > 0 ? gamma / std::sqrt(variance[i] + eps) : 0;
-        const bool far = is_far(mean[i], variance[i]);
-        const Terms terms{mean[i], far ? rounded_mean(mean[i]) : 0, scale, beta, far};
+        const bool near = is_near(mean[i], variance[i]);
+        const Terms terms{mean[i], near ? 0 : rounded_mean(mean[i]), scale, beta, 0, near};
         const Real error =
             oracle::inference_error<T>(x, mean[i], variance[i], gamma, beta, eps, residual(at));
         tensor_value("y of inference", c, j, y[at], exact[at], error, largest_term(terms, at),
@@ -89,19 +91,28 @@ class Comparison {
     return parameters_.residual.empty() ? nullptr : &parameters_.residual[at];
   }
   static Real rounded_mean(Real mean) { return static_cast<NormParameter<T>>(mean); }
-  bool is_far(Real mean, Real variance) const {
-    return std::abs(mean) > 8 * std::sqrt(variance + parameters_.eps);
+  // The largest value that a mean is made of, where T is as wide as what the mean is known in.
+  Real part_of_mean(std::int64_t c) const {
+    Real largest = 0;
+    for (std::int64_t j = 0; std::same_as<T, double> && j < k_.shape.columns(); ++j) {
+      if (k_.counts(j)) largest = std::max(largest, std::abs(tensor_.values[k_.at(j, c)]));
+    }
+    return largest;
+  }
+  static bool is_near(Real mean, Real variance) {
+    return std::abs(mean) <= 8 * std::sqrt(variance);
   }
   // Of (x - center) * scale + (beta - (mean - center) * scale) + residual.
   struct Terms {
-    Real mean, center, scale, beta;
-    bool far;
+    Real mean, center, scale, beta, part_of_mean;
+    bool near;
   };
   Real largest_term(const Terms& k, std::size_t at) const {
-    if (std::same_as<T, double> && k.far) return kInfinity;
+    if (!k.near) return kInfinity;
     const Real added = residual(at) == nullptr ? 0 : *residual(at);
     return std::max({std::abs((tensor_.values[at] - k.center) * k.scale),
-                     std::abs(k.beta - (k.mean - k.center) * k.scale), std::abs(added)});
+                     std::abs(k.beta - (k.mean - k.center) * k.scale), std::abs(added),
+                     k.part_of_mean * std::abs(k.scale)});
   }
 
   // What the operator's formula gives, with xhat 0 where a row has no variance and eps is 0.
@@ -168,9 +179,9 @@ class Comparison {
     const auto i = static_cast<std::size_t>(c);
     const Real gamma = parameters_.gamma[i], beta = parameters_.beta[i], eps = parameters_.eps;
     const Real square = bounds.variance() + eps;
-    const Terms terms{bounds.mean, rounded_mean(bounds.mean),
-                      square > 0 ? gamma / std::sqrt(square) : 0, beta,
-                      is_far(bounds.mean, bounds.variance())};
+    const Terms terms{
+        bounds.mean, rounded_mean(bounds.mean), square > 0 ? gamma / std::sqrt(square) : 0,
+        beta,        part_of_mean(c),           is_near(bounds.mean, bounds.variance())};
     for (std::int64_t j = 0; j < k_.shape.columns(); ++j) {
       if (!k_.counts(j)) continue;
       const std::size_t at = k_.at(j, c);
@@ -186,19 +197,26 @@ class Comparison {
     const Real gamma = k_.gamma_of(c), eps = parameters_.eps;
     const Real square = bounds.variance() + eps;
     const Real rstd = square > 0 ? 1 / std::sqrt(square) : 0;
-    const Real b = rstd * sums.dgamma / bounds.n, center = rounded_mean(bounds.mean);
-    const Real shift = sums.dbeta / bounds.n - b * (bounds.mean - center);
-    const bool no_ulp = std::same_as<T, double> && is_far(bounds.mean, bounds.variance());
+    const std::vector<Real> row = k_.row(k_.x, c);
+    Real average = 0, average_product = 0;  // of absolute values
+    for (std::size_t j = 0; j < dy.size(); ++j) {
+      average += std::abs(dy[j]) / bounds.n;
+      average_product += std::abs(dy[j] * (row[j] - bounds.mean) * rstd) / bounds.n;
+    }
+    const bool near = is_near(bounds.mean, bounds.variance());
+    const Real moved = part_of_mean(c) * rstd;
     std::size_t position = 0;
     for (std::int64_t j = 0; j < k_.shape.columns(); ++j) {
       if (!k_.counts(j)) continue;
       const std::size_t at = k_.at(j, c);
       const Real x = tensor_.values[at], w = tensor_.weights[static_cast<std::size_t>(j)];
-      const Real own = dy[position++];
-      const Real largest = std::max({std::abs(own), w * std::abs(b * (x - center)),
-                                     w * std::abs(shift), no_ulp ? kInfinity : 0});
+      const Real own = dy[position++], xhat = (x - bounds.mean) * rstd;
+      const Real largest =
+          std::max({std::abs(own), w * average,
+                    w * (std::abs(xhat) + moved) * (average_product + moved * average),
+                    near ? 0 : kInfinity});
       tensor_value("dx", c, j, results.dx[at],
-                   gamma * rstd * (own - w * (sums.dbeta / bounds.n + (x - bounds.mean) * b)),
+                   gamma * rstd * (own - w * (sums.dbeta + xhat * sums.dgamma) / bounds.n),
                    oracle::input_gradient_error<T>(bounds, sums, x, own, gamma, eps, w),
                    std::abs(gamma * rstd) * largest, tally_.ulp_dx);
     }
