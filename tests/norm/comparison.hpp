@@ -72,7 +72,12 @@ class Comparison {
         const Real x = tensor_.values[at];
         const Real scale = variance[i] + eps > 0 ? gamma / std::sqrt(variance[i] + eps) : 0;
         const bool near = is_near(mean[i], variance[i]);
-        const Terms terms{mean[i], near ? 0 : rounded_mean(mean[i]), scale, beta, 0, near};
+        const Terms terms{mean[i],
+                          near ? 0 : rounded_mean(mean[i]),
+                          scale,
+                          beta,
+                          std::same_as<T, double> ? std::abs(mean[i]) : 0,
+                          near};
         const Real error =
             oracle::inference_error<T>(x, mean[i], variance[i], gamma, beta, eps, residual(at));
         tensor_value("y of inference", c, j, y[at], exact[at], error, largest_term(terms, at),
