@@ -79,18 +79,7 @@ inline Real squares_around_pivots(std::span<const Real> row, const LeafShape& sh
   return squares;
 }
 
-/// `weights`: one a value, or empty for 1 each. With weights, m being the values of a leaf:
-///
-/// - A leaf's weight is a sum in double of at most m floats: relative error m u; of all, (m + H) u.
-/// - A leaf is summed twice. The first pass gives a mean p that is off by E1 = (L + m + 12) u
-/// spread
-///   + 2 u max|x|, whatever the first pivot was: |d| is at most the spread there. The second pass
-///   is around p: S1 = sum(w d) has one more rounding a term, the product with w; S2 = sum(w d d)
-///   too. S2 is M2 + n E1^2, so that nothing cancels, and m u of the leaf's weight meets S1^2 / n
-///   alone, which is n E1^2. So (L + 9) u spread + u max|x| for the mean of a leaf, and
-///   (3 L + 30) u S2 + m u n E1^2 for its M2.
-/// - Leaves are merged with weights that are off by m u: as if each weight was another one. That
-///   moves the mean by 2 m u spread, and M2 by 2 m u M2; the rest is as without weights.
+/// `weights`: one a value, or empty for 1 each (docs/numerics.md, "Weights"; m: values of a leaf).
 inline MomentBounds moment_bounds(std::span<const Real> row, const LeafShape& shape,
                                   std::span<const Real> weights = {}) {
   MomentBounds bounds;
