@@ -98,7 +98,8 @@ HWY_INLINE void store(hn::Vec<D> v, D d, T* p) {
         return hn::BitCast(d16, hn::DemoteTo(d_half, v));
       }
     }();
-    if constexpr (kStream) {
+    // Highway streams no less than 16 bytes, even of a shorter vector.
+    if constexpr (kStream && hn::MaxLanes(d16) * sizeof(T) >= 16) {
       hn::Stream(half, d16, reinterpret_cast<std::uint16_t*>(p));
     } else {
       hn::StoreU(half, d16, reinterpret_cast<std::uint16_t*>(p));

@@ -2,7 +2,8 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
-#include "norm_cases.hpp"
+#include "compacted.hpp"
+#include "comparison.hpp"
 #include "support/throws_error.hpp"
 
 namespace evenrow {
@@ -19,11 +20,14 @@ NormCase<T> any_case() {
   };
   const NormShape shape{size(large ? 60 : 6), size(large ? 70 : 8), size(large ? 120 : 9)};
   NormCase<T> k(shape, *rc::gen::inRange<std::uint64_t>(0, 1000),
-                *rc::gen::element(0.0, 1.0, -30.0, 1e6, 1e20), *rc::gen::element(1.0, 1e-3, 1e8));
+                kIsHalf<T> ? *rc::gen::element(0.0, 1.0, -30.0, 1e4)
+                           : *rc::gen::element(0.0, 1.0, -30.0, 1e6, 1e20),
+                kIsHalf<T> ? *rc::gen::element(1.0, 1e-2, 1e3) : *rc::gen::element(1.0, 1e-3, 1e8));
   k.options.activation = *rc::gen::element(Activation::none, Activation::relu);
   k.options.eps = *rc::gen::element(1e-5, 1e-3, 1.0);
   const auto columns = static_cast<std::size_t>(shape.columns());
-  switch (*rc::gen::inRange(0, 3)) {
+  if (*rc::gen::arbitrary<bool>()) k.add_residual(7);
+  switch (*rc::gen::inRange(0, 4)) {
     case 1:
       k.mask = *rc::gen::container<std::vector<std::uint8_t>>(
           columns, rc::gen::element<std::uint8_t>(0, 1, 255));
@@ -32,6 +36,10 @@ NormCase<T> any_case() {
       k.lengths = *rc::gen::container<std::vector<std::int64_t>>(
           static_cast<std::size_t>(shape.outer),
           rc::gen::inRange<std::int64_t>(0, shape.inner + 1));
+      break;
+    case 3:
+      k.weights = *rc::gen::container<std::vector<float>>(
+          columns, rc::gen::element<float>(0, 1, 0.5f, 3.75f));
       break;
     default:
       break;
@@ -44,11 +52,11 @@ template <class T>
 bool holds_for_any_case() {
   return rc::check("batch normalization of anything", [] {
     const NormCase<T> k = any_case<T>();
-    std::int64_t count = 0;
-    for (std::int64_t j = 0; j < k.shape.columns(); ++j) count += k.counts(j) ? 1 : 0;
+    const std::int64_t count = k.count();
     RC_CLASSIFY(count == 0, "no valid column");
     RC_CLASSIFY(!k.mask.empty(), "mask");
     RC_CLASSIFY(!k.lengths.empty(), "lengths");
+    RC_CLASSIFY(!k.weights.empty(), "weights");
     if (count == 1 && k.shape.channels > 0) {
       RC_ASSERT_THROWS_AS(run(k), Error);
       return;
@@ -56,12 +64,14 @@ bool holds_for_any_case() {
     const auto results = run(k);
     expect_matches_reference(k, results);
     RC_ASSERT(!::testing::Test::HasFailure());
-    const RunOptions how{.threads = *rc::gen::element(1, 2, 3, 8),
-                         .in_place = *rc::gen::arbitrary<bool>(),
-                         .misaligned = *rc::gen::inRange<std::size_t>(0, 17)};
+    const RunOptions how{
+        .threads = *rc::gen::element(1, 2, 3, 8),
+        .y = *rc::gen::element(YIn::own, YIn::x, YIn::residual),
+        .dx = *rc::gen::element(DxIn::own, DxIn::x, DxIn::dy),
+        .misaligned = *rc::gen::inRange<std::int64_t>(0, 17),
+        .spacing = *rc::gen::element(Spacing::dense, Spacing::outer_first, Spacing::channel_first)};
     RC_ASSERT(run(k, how) == results);
-    const auto compact = compacted(k);
-    RC_ASSERT(compacted(k, compact, results) == run(compact));
+    RC_ASSERT(as_without_padding(k));
   });
 }
 
@@ -70,6 +80,12 @@ TEST(Properties, HoldForFloat) {
 }
 TEST(Properties, HoldForDouble) {
   EXPECT_TRUE(holds_for_any_case<double>());
+}
+TEST(Properties, HoldForBfloat16) {
+  EXPECT_TRUE(holds_for_any_case<bfloat16>());
+}
+TEST(Properties, HoldForFloat16) {
+  EXPECT_TRUE(holds_for_any_case<float16>());
 }
 
 }  // namespace

@@ -79,18 +79,7 @@ inline Real squares_around_pivots(std::span<const Real> row, const LeafShape& sh
   return squares;
 }
 
-/// `weights`: one a value, or empty for 1 each. With weights, m being the values of a leaf:
-///
-/// - A leaf's weight is a sum in double of at most m floats: relative error m u; of all, (m + H) u.
-/// - A leaf is summed twice. The first pass gives a mean p that is off by E1 = (L + m + 12) u
-/// spread
-///   + 2 u max|x|, whatever the first pivot was: |d| is at most the spread there. The second pass
-///   is around p: S1 = sum(w d) has one more rounding a term, the product with w; S2 = sum(w d d)
-///   too. S2 is M2 + n E1^2, so that nothing cancels, and m u of the leaf's weight meets S1^2 / n
-///   alone, which is n E1^2. So (L + 9) u spread + u max|x| for the mean of a leaf, and
-///   (3 L + 30) u S2 + m u n E1^2 for its M2.
-/// - Leaves are merged with weights that are off by m u: as if each weight was another one. That
-///   moves the mean by 2 m u spread, and M2 by 2 m u M2; the rest is as without weights.
+/// `weights`: one a value, or empty for 1 each (docs/numerics.md, "Weights"; m: values of a leaf).
 inline MomentBounds moment_bounds(std::span<const Real> row, const LeafShape& shape,
                                   std::span<const Real> weights = {}) {
   MomentBounds bounds;
@@ -158,21 +147,34 @@ Real affine_error(Real a, Real shift) {
          4 * std::numeric_limits<T>::denorm_min();
 }
 
-/// Error of y when `error` is that of u = (x - center) * scale + shift in C: a residual is added in
-/// C, one rounding more; then the sum is stored.
+/// A number that is computed in C, and how far it may be off.
+struct Estimate {
+  Real value = 0;
+  Real error = 0;
+};
+
+/// A residual is added in C: one rounding more. Null for none.
 template <class T>
-Real stored_error(Real u, Real error, const Real* residual) {
+Estimate with_residual(Estimate u, const Real* residual) {
   if (residual != nullptr) {
-    u += *residual;
-    error += Real{1.01} * kUnit<NormParameter<T>> * (std::abs(u) + error);
+    u.value += *residual;
+    u.error += Real{1.01} * kUnit<NormParameter<T>> * (std::abs(u.value) + u.error);
   }
-  return error + storage_error<T>(u, error);
+  return u;
 }
 
-/// Error of y in training. gamma, beta: of the channel. `residual`: null for none.
+/// Error of y when `error` is that of u = (x - center) * scale + shift in C: a residual is added,
+/// then the sum is stored. (A relu makes no error larger.)
 template <class T>
-Real output_error(const MomentBounds& row, Real x, Real gamma, Real beta, Real eps,
-                  const Real* residual = nullptr) {
+Real stored_error(Real u, Real error, const Real* residual) {
+  const Estimate sum = with_residual<T>({u, error}, residual);
+  return sum.error + storage_error<T>(sum.value, sum.error);
+}
+
+/// u of training, before the activation. gamma, beta: of the channel. `residual`: null for none.
+template <class T>
+Estimate training_output(const MomentBounds& row, Real x, Real gamma, Real beta, Real eps,
+                         const Real* residual = nullptr) {
   using C = NormParameter<T>;
   const Real u = kDoubleUnit;
   const Real square = row.variance() + eps;
@@ -187,7 +189,30 @@ Real output_error(const MomentBounds& row, Real x, Real gamma, Real beta, Real e
                      std::abs((x - row.mean) * scale) * (row.variance_error(eps) / 2 + 4 * u) +
                      std::abs(scale) * row.mean_error +
                      3 * u * (std::abs(beta) + std::abs((row.mean - center) * scale) + neighbour);
-  return stored_error<T>(a + shift, error, residual);
+  return with_residual<T>({a + shift, error}, residual);
+}
+
+/// Error of y in training.
+template <class T>
+Real output_error(const MomentBounds& row, Real x, Real gamma, Real beta, Real eps,
+                  const Real* residual = nullptr) {
+  const Estimate u = training_output<T>(row, x, gamma, beta, eps, residual);
+  return stored_error<T>(u.value, u.error, nullptr);
+}
+
+/// Error of y in inference, where the statistics are given: folded (center 0) where |mean| <= 8
+/// sqrt(variance + eps), else centred. Six operations in double make the coefficients.
+template <class T>
+Real inference_error(Real x, Real mean, Real variance, Real gamma, Real beta, Real eps,
+                     const Real* residual = nullptr) {
+  using C = NormParameter<T>;
+  const Real deviation = std::sqrt(variance + eps);
+  const Real scale = deviation == 0 ? 0 : gamma / deviation;
+  const Real center = std::abs(mean) <= 8 * deviation ? 0 : static_cast<C>(mean);
+  const Real lost = (mean - center) * scale, a = (x - center) * scale;
+  const Real error = affine_error<C>(a, beta - lost) +
+                     6 * kDoubleUnit * (std::abs(a) + std::abs(beta) + std::abs(lost));
+  return stored_error<T>(a + beta - lost, error, residual);
 }
 
 /// The backward pass of one row: exact results and what computed ones may be away by.
