@@ -36,20 +36,6 @@ std::uint32_t wait_for_change(const std::atomic<std::uint32_t>& word, std::uint3
   return word.load(std::memory_order_acquire);
 }
 
-// Moves this thread to another processor than `busy`, if it may use one; where it may run stays as
-// it is. The system wakes a thread where its waker runs if the others look busy at that moment:
-// both would then wait for each other in turns, loop after loop, and never look busy enough to be
-// parted.
-void step_aside(int busy) noexcept {
-  cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 2) return;
-  cpu_set_t others = allowed;
-  CPU_CLR(static_cast<std::size_t>(busy), &others);
-  if (sched_setaffinity(0, sizeof others, &others) == 0) {
-    sched_setaffinity(0, sizeof allowed, &allowed);
-  }
-}
-
 class Pool {
  public:
   void run(int threads, std::int64_t count, RangeTask task) noexcept {
@@ -61,7 +47,6 @@ class Pool {
     task_ = task;
     count_ = count;
     shares_ = shares;
-    processor_ = sched_getcpu();
     // Every worker of the pool acknowledges every loop, so none reads the fields above later.
     unfinished_.store(static_cast<std::uint32_t>(workers_), std::memory_order_relaxed);
     loop_.fetch_add(1, std::memory_order_release);
@@ -90,7 +75,6 @@ class Pool {
   void work(int share, std::uint32_t seen) noexcept {
     for (;;) {
       seen = wait_for_change(loop_, seen);
-      if (share < shares_ && sched_getcpu() == processor_) step_aside(processor_);
       run_share(share);
       if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
     }
@@ -107,7 +91,6 @@ class Pool {
   RangeTask task_{};
   std::int64_t count_ = 0;
   int shares_ = 0;
-  int processor_ = 0;  // where the thread runs whose loop this is
   alignas(64) std::atomic<std::uint32_t> loop_{0};
   alignas(64) std::atomic<std::uint32_t> unfinished_{0};
 };
