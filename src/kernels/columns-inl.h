@@ -168,8 +168,8 @@ inline void CenterMoments(std::int64_t channels, double n, const double* sum, do
   }
 }
 
-// The pivot is the leaf's first value. With weights that may say nothing about the others: one pass
-// more finds the pivot.
+// The pivot is the mean of the leaf's first kPivotColumns, around the first one. With weights that
+// may say nothing about the others: one pass more finds the pivot.
 template <class T>
 void ColumnMoments(const Columns<const T>& all, const Runs& runs, std::int64_t first,
                    std::int64_t count, std::int64_t channels, double* records, std::int64_t record,
@@ -187,9 +187,14 @@ void ColumnMoments(const Columns<const T>& all, const Runs& runs, std::int64_t f
         double sum[kSummed];
         double* const m2 = mean + to_m2;
         if (runs.weights == nullptr) {
-          LeafColumnSums(runs, position, size, width, sum, m2,
-                         Differences<T, false>{x, mean, nullptr});
-          return CenterMoments(width, static_cast<double>(size), sum, mean, m2);
+          for (const std::int64_t columns : {std::min(kPivotColumns<T>, size), size}) {
+            if (columns == 1) continue;  // it is what the pivot is
+            LeafColumnSums(runs, position, columns, width, sum, m2,
+                           Differences<T, false>{x, mean, nullptr});
+            CenterMoments(width, static_cast<double>(columns), sum, mean, m2);
+          }
+          if (size == 1) std::fill_n(m2, width, 0.0);
+          return;
         }
         for (int pass = 0; pass < 2; ++pass) {
           LeafColumnSums(runs, position, size, width, sum, m2,
@@ -200,7 +205,7 @@ void ColumnMoments(const Columns<const T>& all, const Runs& runs, std::int64_t f
 }
 
 // A node of PairwiseMerge whose values are in memory, one or more a channel: the first of two nodes
-// takes the merged ones. merge_values(a, b) does that for all channels.
+// takes the merged ones.
 struct MomentRecords {
   double* mean = nullptr;
   std::int64_t m2 = 0, channels = 0;  // M2 is so much further on than the mean
@@ -356,8 +361,13 @@ struct Coefficients {
   }
 };
 
+// How output is written: into the caches; past them, to columns that all start at a whole vector;
+// or past them wherever they start, which asks for values at any channel and for some of them
+// twice.
+enum class Store { cached, streamed, streamed_anywhere };
+
 // out = value(d, column, channel, coefficients) for kColumns columns from j on.
-template <std::int64_t kColumns, class T, class C, std::size_t kCount, class Value>
+template <std::int64_t kColumns, bool kStream, class T, class C, std::size_t kCount, class Value>
 HWY_INLINE void MapColumns(const Columns<T>& out, std::int64_t j, std::int64_t channels,
                            const Coefficients<C, kCount>& k, const Value& value) {
   // Copies: what a loop stores may be, as far as the compiler knows, what a reference refers to.
@@ -365,29 +375,30 @@ HWY_INLINE void MapColumns(const Columns<T>& out, std::int64_t j, std::int64_t c
     const auto lanes = k.lanes(d, c);
     HWY_UNROLL(8)
     for (std::int64_t i = 0; i < kColumns; ++i) {
-      store(value(d, j + i, c, lanes), d, out.base + (j + i) * out.column + c);
+      constexpr bool kWhole = hn::MaxLanes(d) == hn::MaxLanes(hn::ScalableTag<C>());
+      store<kStream && kWhole>(value(d, j + i, c, lanes), d, out.base + (j + i) * out.column + c);
     }
   });
 }
 template <class T, class C, std::size_t kCount, class Value>
 HWY_INLINE void MapColumns(const Columns<T>& out, std::int64_t begin, std::int64_t end,
-                           std::int64_t channels, const Coefficients<C, kCount>& k, bool stream,
+                           std::int64_t channels, const Coefficients<C, kCount>& k, Store how,
                            const Value& value) {
   constexpr std::int64_t kTogether = 4;
-  if (stream) {
+  if (how == Store::streamed) {
+    for (; begin < end; ++begin) MapColumns<1, true>(out, begin, channels, k, value);
+  } else if (how == Store::streamed_anywhere) {
     for (; begin < end; ++begin) {
       ForRow(
           out.base + begin * out.column, channels, true,
           [begin, k, value](auto d, std::int64_t c) { return value(d, begin, c, k.lanes(d, c)); });
     }
-    return;
-  }
-  if (channels * static_cast<std::int64_t>(sizeof(T)) <= kNarrowBytes) {
+  } else if (channels * static_cast<std::int64_t>(sizeof(T)) <= kNarrowBytes) {
     for (; begin + kTogether <= end; begin += kTogether) {
-      MapColumns<kTogether>(out, begin, channels, k, value);
+      MapColumns<kTogether, false>(out, begin, channels, k, value);
     }
   }
-  for (; begin < end; ++begin) MapColumns<1>(out, begin, channels, k, value);
+  for (; begin < end; ++begin) MapColumns<1, false>(out, begin, channels, k, value);
 }
 
 // map(begin, end) for the valid columns of a range, zero(column) for the others.
@@ -444,36 +455,50 @@ std::int64_t unaligned_head(const T* out) {
   return static_cast<std::int64_t>((bytes - before) % bytes / sizeof(T));
 }
 
+// What a ColumnMap may do: tensors without gaps, of which a value needs nothing but its
+// coefficients, are mapped as if they were one row; `anywhere`: values may be asked for as
+// streamed_anywhere does.
+struct Freedom {
+  bool gapless = false;
+  bool anywhere = true;
+};
+
 // out = value(d, column, channel, coefficients) for all channels of the valid columns of a range;
-// value = make(shift) works on tensors whose values are all `shift` further on, in columns of
-// `width` (0: their own). `gapless`: the tensors have no gaps, and a value needs nothing else.
+// value = make(shift, width) works on tensors whose values are all `shift` further on, in columns
+// of `width` (0: their own).
 template <class T, class C, std::size_t kCount, class Zero, class Make>
 void ColumnMap(const Columns<T>& out, const Runs& runs, const ColumnRange& range,
-               std::int64_t channels, const Coefficients<C, kCount>& k, bool gapless,
+               std::int64_t channels, const Coefficients<C, kCount>& k, const Freedom& freedom,
                const Zero& zero, const Make& make) {
   constexpr std::int64_t kLanes = Repeated<C, kCount>::kLanes;
   const bool aligned = unaligned_head(out.base) == 0 && out.column % kLanes == 0;
-  if (gapless && (channels % kLanes != 0 || (range.stream && !aligned)) &&
+  if (freedom.gapless && (channels % kLanes != 0 || (range.stream && !aligned)) &&
       Repeated<C, kCount>::fits(channels)) {
     const Repeated<C, kCount> repeated(k, channels);
     const std::int64_t period = repeated.period();
+    const Store how = range.stream ? Store::streamed : Store::cached;
     ForColumns(runs, range, zero, [&](std::int64_t begin, std::int64_t end) {
       const std::int64_t first = begin * channels, size = (end - begin) * channels;
       const std::int64_t head = std::min(size, unaligned_head(out.base + first));
       const std::int64_t whole = (size - head) / period, rest = (size - head) % period;
       const auto part = [&](std::int64_t at, std::int64_t columns, std::int64_t width,
-                            std::int64_t channel, bool stream) {
+                            std::int64_t channel, Store how_here) {
         const Columns<T> to{out.base + first + at, width};
-        MapColumns(to, 0, columns, width, repeated.from(channel), stream, make(first + at, width));
+        MapColumns(to, 0, columns, width, repeated.from(channel), how_here,
+                   make(first + at, width));
       };
-      part(0, 1, head, 0, false);
-      part(head, whole, period, head, range.stream);
-      part(head + whole * period, 1, rest, head, false);
+      part(0, 1, head, 0, Store::cached);
+      part(head, whole, period, head, how);
+      part(head + whole * period, 1, rest, head, Store::cached);
     });
   } else {
     const auto value = make(0, 0);
+    const Store how = !range.stream      ? Store::cached
+                      : aligned          ? Store::streamed
+                      : freedom.anywhere ? Store::streamed_anywhere
+                                         : Store::cached;
     ForColumns(runs, range, zero, [&](std::int64_t begin, std::int64_t end) {
-      MapColumns(out, begin, end, channels, k, range.stream, value);
+      MapColumns(out, begin, end, channels, k, how, value);
     });
   }
   if (range.stream) hwy::FlushStream();
@@ -492,13 +517,15 @@ void ColumnNormalize(const Columns<const T>& x, const Columns<const T>& residual
                      std::int64_t channels, const ChannelAffine<NormParameter<T>>& k,
                      bool with_relu, const ColumnBits& bits) {
   const Coefficients<NormParameter<T>, 3> all{{k.center, k.scale, k.shift}};
-  const bool gapless = x.column == channels && y.column == channels && bits.base == nullptr &&
-                       (residual.base == nullptr || residual.column == channels);
+  const bool no_bits = bits.base == nullptr;  // they are written in whole bytes
+  const Freedom freedom{x.column == channels && y.column == channels && no_bits &&
+                            (residual.base == nullptr || residual.column == channels),
+                        no_bits};
   const auto zero = [&](std::int64_t j) { std::fill_n(y.base + j * y.column, channels, T{}); };
   // finish(d, u, column, channel) makes y of u.
   const auto map = [&](const auto& finish) {
     if (residual.base == nullptr) {
-      ColumnMap(y, runs, range, channels, all, gapless, zero, [&](auto shift, auto width) {
+      ColumnMap(y, runs, range, channels, all, freedom, zero, [&](auto shift, auto width) {
         const Columns<const T> from = moved(x, shift, width);
         return [from, finish](auto d, std::int64_t j, std::int64_t c, const auto& with) {
           FetchChannels(from, j, c, hn::MaxLanes(d));
@@ -507,7 +534,7 @@ void ColumnNormalize(const Columns<const T>& x, const Columns<const T>& residual
         };
       });
     } else {
-      ColumnMap(y, runs, range, channels, all, gapless, zero, [&](auto shift, auto width) {
+      ColumnMap(y, runs, range, channels, all, freedom, zero, [&](auto shift, auto width) {
         const Columns<const T> from = moved(x, shift, width), add = moved(residual, shift, width);
         return [=](auto d, std::int64_t j, std::int64_t c, const auto& with) {
           FetchChannels(from, j, c, hn::MaxLanes(d));
@@ -539,9 +566,9 @@ void ColumnInputGradient(const Columns<const T>& x, const Columns<const T>& dy,
                          const ColumnGate<NormParameter<T>>& gate) {
   using C = NormParameter<T>;
   const float* const w = runs.weights;
-  const bool gapless = x.column == channels && dy.column == channels && dx.column == channels &&
-                       (dresidual.base == nullptr || dresidual.column == channels) &&
-                       gate.bits.base == nullptr && w == nullptr;
+  const Freedom freedom{x.column == channels && dy.column == channels && dx.column == channels &&
+                        (dresidual.base == nullptr || dresidual.column == channels) &&
+                        gate.bits.base == nullptr && w == nullptr};
   const auto zero = [&](std::int64_t j) {
     std::fill_n(dx.base + j * dx.column, channels, T{});
     if (dresidual.base != nullptr) {
@@ -571,10 +598,10 @@ void ColumnInputGradient(const Columns<const T>& x, const Columns<const T>& dy,
     if constexpr (kind() == Gate::forward) {
       const ChannelAffine<C>& f = *gate.forward;
       const Coefficients<C, 7> all{{k.center, k.a, k.b, k.c, f.center, f.scale, f.shift}};
-      ColumnMap(dx, runs, range, channels, all, gapless, zero, make);
+      ColumnMap(dx, runs, range, channels, all, freedom, zero, make);
     } else {
       const Coefficients<C, 4> all{{k.center, k.a, k.b, k.c}};
-      ColumnMap(dx, runs, range, channels, all, gapless, zero, make);
+      ColumnMap(dx, runs, range, channels, all, freedom, zero, make);
     }
   });
 }

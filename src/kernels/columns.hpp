@@ -12,9 +12,12 @@
 
 namespace evenrow::kernels {
 
-/// Columns in a leaf; its first one is the pivot. So one of 64 values gives the pivot, as in a leaf
-/// of rows.hpp.
+/// Columns in a leaf, and how many of its first ones give the pivot. One is enough for types that
+/// leave the sums, which are in double, digits to spare: at least one of 64 values gives the pivot,
+/// as in a leaf of rows.hpp.
 inline constexpr std::int64_t kColumnLeaf = 64;
+template <class T>
+inline constexpr std::int64_t kPivotColumns = sizeof(T) == sizeof(double) ? 8 : 1;
 
 /// Some neighbouring channels of a tensor: those of column j are at base + j * column. A null base:
 /// no tensor. Memory is asked for `ahead` values ahead of what is read; 0: not at all.

@@ -8,7 +8,7 @@ namespace evenrow {
 /// Feature-major, or row-major where the case is channels-last.
 template <class T>
 NormCase<T> compacted(const NormCase<T>& k) {
-  const bool channels_last = leaf_shape(k.shape).leaf == oracle::kChannelLeaf.leaf;
+  const bool channels_last = is_channels_last(k.shape);
   const std::int64_t n = k.count();
   NormCase<T> result(channels_last ? NormShape::row_major(n, k.shape.channels)
                                    : NormShape::feature_major(k.shape.channels, n));

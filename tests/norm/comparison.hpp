@@ -136,7 +136,7 @@ class Comparison {
   void channel(std::int64_t c, const NormResults<T>& results) {
     const auto i = static_cast<std::size_t>(c);
     const std::vector<Real> row = k_.row(k_.x, c);
-    const Bounds bounds = oracle::moment_bounds(row, leaf_shape(k_.shape), k_.row_weights());
+    const Bounds bounds = oracle::moment_bounds(row, leaf_shape<T>(k_.shape), k_.row_weights());
     const Real n = std::max(bounds.n, Real{1e-300L}), u = oracle::kDoubleUnit;
     value("weight", c, 0, results.weight, bounds.n, bounds.weight_error * bounds.n);
     value("mean", c, 0, results.mean[i], bounds.mean, bounds.mean_error);

@@ -46,7 +46,7 @@ struct GeneratedCase {
 };
 
 /// At most about `budget` values. Channels and columns: 1, around 2, 4, 8, 16, 32 and 64 lanes,
-/// primes; columns around one leaf (512, 1024) and two, too.
+/// primes; columns around one leaf (64, 1024) and two, too.
 inline NormShape generated_shape(Draw& draw, std::int64_t budget) {
   // A channel of several lanes, then, of a row or of channels beside each other.
   const std::int64_t channels =

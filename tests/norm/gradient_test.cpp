@@ -39,7 +39,7 @@ class Numeric {
     for (std::int64_t c = 0; c < k.shape.channels; ++c) {
       const auto i = static_cast<std::size_t>(c);
       const auto bounds =
-          oracle::moment_bounds(k.row(k.x, c), leaf_shape(k.shape), k.row_weights());
+          oracle::moment_bounds(k.row(k.x, c), leaf_shape<double>(k.shape), k.row_weights());
       for (std::int64_t j = 0; j < k.shape.columns(); ++j) {
         if (!k.counts(j)) continue;
         const Real w = k.dy[k.at(j, c)];
@@ -143,7 +143,7 @@ void expect_closed_forms(const NormCase<T>& k) {
     const auto i = static_cast<std::size_t>(c);
     const auto x = k.row(k.x, c), dy = k.row(k.dy, c), dx = k.row(results.dx, c);
     const auto weights = k.row_weights();
-    const auto bounds = oracle::moment_bounds(x, leaf_shape(k.shape), weights);
+    const auto bounds = oracle::moment_bounds(x, leaf_shape<T>(k.shape), weights);
     const auto sums = oracle::gradient_bounds(bounds, x, dy, eps);
     const Real square = bounds.variance() + eps;
     Real sum = 0, sum_error = 0, product = 0, product_error = 0;

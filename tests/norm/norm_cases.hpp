@@ -363,8 +363,12 @@ inline std::string shape_text(const NormShape& shape) {
   return fmt::format("[{}, {}, {}]", shape.outer, shape.channels, shape.inner);
 }
 
-inline oracle::LeafShape leaf_shape(const NormShape& shape) {
-  return shape.inner == 1 && shape.channels > 1 ? oracle::kChannelLeaf : oracle::kRowLeaf;
+inline bool is_channels_last(const NormShape& shape) {
+  return shape.inner == 1 && shape.channels > 1;
+}
+template <class T>
+oracle::LeafShape leaf_shape(const NormShape& shape) {
+  return is_channels_last(shape) ? oracle::kChannelLeaf<T> : oracle::kRowLeaf;
 }
 
 }  // namespace evenrow

@@ -7,8 +7,8 @@
 namespace evenrow {
 namespace {
 
-// Small and odd shapes; rows around one leaf (1024, or 512 columns), chunks of leaves (65536), many
-// short segments; 65 channels; 1x1 images; one channel; more channels than a block (256).
+// Small and odd shapes; rows around one leaf (1024, or 64 columns), chunks of leaves (512, 8192),
+// many short segments; 65 channels; 1x1 images; one channel; more channels than a block (256).
 const std::vector<NormShape>& shapes() {
   static const std::vector<NormShape> all = {
       {1, 1, 2},    {1, 3, 2},    {2, 1, 1},    {2, 3, 1},     {2, 3, 5},     {7, 2, 3},

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <limits>
 #include <span>
@@ -35,7 +36,8 @@ struct LeafShape {
   std::int64_t depth;
 };
 inline constexpr LeafShape kRowLeaf{1024, 16, 32 + 5};
-inline constexpr LeafShape kChannelLeaf{64, 1, 64};
+template <class T>
+inline constexpr LeafShape kChannelLeaf{64, std::same_as<T, double> ? 8 : 1, 64};
 
 /// A row's exact moments, and how far computed ones may be away.
 struct MomentBounds {
