@@ -7,7 +7,8 @@
 #define HWY_TARGET_INCLUDE "kernels/columns.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h
 
-#include "kernels/columns-inl.h"
+#include "kernels/column_maps-inl.h"
+#include "kernels/column_sums-inl.h"
 
 // HWY_EXPORT takes plain functions: one of each for every element type.
 #define EVENROW_COLUMNS(SUFFIX, T)                                                              \

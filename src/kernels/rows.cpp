@@ -7,7 +7,8 @@
 #define HWY_TARGET_INCLUDE "kernels/rows.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h
 
-#include "kernels/rows-inl.h"
+#include "kernels/row_maps-inl.h"
+#include "kernels/row_sums-inl.h"
 
 // HWY_EXPORT takes plain functions: one of each for every element type.
 #define EVENROW_ROWS(SUFFIX, T)                                                                    \

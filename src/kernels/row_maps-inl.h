@@ -1,0 +1,291 @@
+// The loops of rows.hpp that write a tensor, compiled once for every SIMD target.
+#if defined(EVENROW_KERNELS_ROW_MAPS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef EVENROW_KERNELS_ROW_MAPS_INL_H_
+#undef EVENROW_KERNELS_ROW_MAPS_INL_H_
+#else
+#define EVENROW_KERNELS_ROW_MAPS_INL_H_
+#endif
+
+#include <hwy/cache_control.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/lanes-inl.h"
+#include "kernels/row_gates-inl.h"
+#include "kernels/rows.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace evenrow::kernels {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// y = act((x - center) * scale + shift + residual), without residual where it is null. Memory is
+// asked for `ahead` values behind what is read of x.
+template <class T>
+void RowNormalize(const T* x, const T* residual, T* y, std::int64_t n,
+                  const Affine<NormParameter<T>>& k, bool with_relu, bool stream,
+                  std::int64_t ahead) {
+  const auto u = [x, k, ahead](auto d, std::int64_t i) {
+    if (ahead != 0) FetchLines(x + i, ahead, hn::MaxLanes(d));
+    return apply(load(d, x + i), broadcast(d, k));
+  };
+  const auto sum = [u, residual](auto d, std::int64_t i) {
+    return hn::Add(u(d, i), load(d, residual + i));
+  };
+  if (residual == nullptr) {
+    if (with_relu) {
+      ForRow(y, n, stream, [u](auto d, std::int64_t i) { return relu(d, u(d, i)); });
+    } else {
+      ForRow(y, n, stream, u);
+    }
+  } else if (with_relu) {
+    ForRow(y, n, stream, [sum](auto d, std::int64_t i) { return relu(d, sum(d, i)); });
+  } else {
+    ForRow(y, n, stream, sum);
+  }
+}
+
+// The same with relu, and its bits from bit `first` on. Bits are written in whole bytes from the
+// second one on; so that y can be written past the caches at its own alignment, blocks of it are
+// made in L1.
+template <class T>
+void RowNormalizeWithBits(const T* x, const T* residual, T* y, std::int64_t n,
+                          const Affine<NormParameter<T>>& k, bool stream, std::int64_t ahead,
+                          std::uint8_t* bits, std::int64_t first) {
+  using C = NormParameter<T>;
+  const auto block_of = [&](const T* from, const T* add, std::int64_t count, T* out,
+                            std::int64_t bit) {
+    const auto write = [&](auto d, std::int64_t i) {
+      if (ahead != 0) FetchLines(from + i, ahead, hn::MaxLanes(d));
+      const auto u = hn::Add(apply(load(d, from + i), broadcast(d, k)), load(d, add + i));
+      put_relu_bits(d, u, bits, bit + i);
+      store(relu(d, u), d, out + i);
+    };
+    const std::int64_t head = std::min(count, (8 - bit % 8) % 8);
+    const hn::CappedTag<C, 1> one;
+    for (std::int64_t i = 0; i < head; ++i) write(one, i);
+    ForVectors<C>(head, count, write);
+  };
+  if (!stream) return block_of(x, residual, n, y, first);
+  T block[kLeaf];
+  for (std::int64_t i = 0; i < n; i += kLeaf) {
+    const std::int64_t count = std::min(kLeaf, n - i);
+    block_of(x + i, residual + i, count, block, first + i);
+    ForRow(y + i, count, true, [&block](auto d, std::int64_t j) { return load(d, block + j); });
+  }
+}
+
+// dx = a * (dy + w * (b * (x - center) + c)), dresidual = dy, after the gate; without weights and
+// without dresidual where these are null. `ahead`: of x and of dy.
+template <class T>
+void RowInputGradient(const T* x, const T* dy, T* dx, T* dresidual, const float* w, std::int64_t n,
+                      const InputGradient<NormParameter<T>>& k,
+                      const GateHere<NormParameter<T>>& gate, bool stream, std::int64_t ahead,
+                      std::int64_t dy_ahead) {
+  using C = NormParameter<T>;
+  with_gate<C>(gate, [&](auto gated) {
+    const auto through = [x, dy, gated, ahead, dy_ahead](auto d, std::int64_t i) {
+      if (ahead != 0) FetchLines(x + i, ahead, hn::MaxLanes(d));
+      if (dy_ahead != 0) FetchLines(dy + i, dy_ahead, hn::MaxLanes(d));
+      return gated(d, i, load(d, x + i), load(d, dy + i));
+    };
+    const auto rest = [x, k](auto d, std::int64_t i) {
+      const auto centered = hn::Sub(load(d, x + i), hn::Set(d, k.center));
+      return hn::MulAdd(hn::Set(d, k.b), centered, hn::Set(d, k.c));
+    };
+    const auto gradient = [through, rest, a = k.a](auto d, std::int64_t i) {
+      return hn::Mul(hn::Set(d, a), hn::Add(through(d, i), rest(d, i)));
+    };
+    // A block at a time where dy is written too: dresidual may be dy, or dx may be.
+    const std::int64_t step = dresidual == nullptr ? n : kLeaf;
+    T block[kLeaf];
+    for (std::int64_t at = 0; at < n; at += step) {
+      const std::int64_t count = std::min(step, n - at);
+      if (dresidual != nullptr) {
+        ForRow(block, count, false, [&](auto d, std::int64_t i) { return through(d, at + i); });
+      }
+      if (w == nullptr) {
+        ForRow(dx + at, count, stream, [&](auto d, std::int64_t i) { return gradient(d, at + i); });
+      } else {
+        ForRow(dx + at, count, stream, [&](auto d, std::int64_t i) {
+          const auto weighted = hn::Mul(load(d, w + at + i), rest(d, at + i));
+          return hn::Mul(hn::Set(d, k.a), hn::Add(through(d, at + i), weighted));
+        });
+      }
+      if (dresidual != nullptr) {
+        ForRow(dresidual + at, count, stream,
+               [&](auto d, std::int64_t i) { return load(d, block + i); });
+      }
+    }
+  });
+}
+
+// For the columns [begin, end), segment by segment, and in each for every channel: piece(outer,
+// inner, n, channel) for the valid columns, zero(outer, inner, n, channel) for the others.
+template <class Zero, class Piece>
+HWY_INLINE void ForPieces(const Runs& runs, const ColumnRange& range, std::int64_t channels,
+                          const Zero& zero, const Piece& piece) {
+  std::size_t r = runs.at_column(range.begin);
+  std::int64_t outer = range.begin / runs.segment, first = outer * runs.segment;
+  for (std::int64_t begin = range.begin; begin < range.end; ++outer, first += runs.segment) {
+    const std::int64_t stop = std::min(range.end, first + runs.segment);
+    std::size_t next = r;
+    for (std::int64_t c = 0; c < channels; ++c) {
+      next = r;
+      for (std::int64_t at = begin; at < stop;) {
+        const std::int64_t from = next < runs.size ? std::min(runs.data[next].start, stop) : stop;
+        if (from > at) {
+          zero(outer, at - first, from - at, c);
+          at = from;
+          continue;
+        }
+        const std::int64_t run_end = runs.data[next].start + runs.data[next].length;
+        const std::int64_t to = std::min(run_end, stop);
+        piece(outer, at - first, to - at, c);
+        at = to;
+        if (to == run_end) ++next;
+      }
+    }
+    r = next;
+    begin = stop;
+  }
+}
+
+// Output that is written past the caches, in short segments that follow each other without a gap:
+// some channels at a time are made in `block`, in L1, and written from there in whole lines.
+template <class T>
+struct Staged {
+  static constexpr std::int64_t kSize = 16384 / sizeof(T);
+  T block[kSize];
+
+  static bool pays(const Runs& runs, const ColumnRange& range) {
+    return range.stream && runs.segment <= kSize / 4;
+  }
+  Rows<T> rows(const Runs& runs) { return {block, 0, runs.segment}; }
+  void write(const Rows<T>& to, const Runs& runs, std::int64_t outer, std::int64_t c,
+             std::int64_t channels) const {
+    const T* const from = block;
+    ForRow(at(to, outer, 0, c), channels * runs.segment, true,
+           [from](auto d, std::int64_t i) { return load(d, from + i); });
+  }
+};
+// visit(outer, c, channels, range) for every segment of a range and as many channels as a Staged
+// has room for.
+template <class T, class Visit>
+HWY_INLINE void ForStaged(const Runs& runs, const ColumnRange& range, std::int64_t channels,
+                          const Visit& visit) {
+  const std::int64_t together = Staged<T>::kSize / runs.segment;
+  for (std::int64_t begin = range.begin; begin < range.end; begin += runs.segment) {
+    ColumnRange segment = range;
+    segment.begin = begin;
+    segment.end = begin + runs.segment;
+    segment.stream = false;
+    for (std::int64_t c = 0; c < channels; c += together) {
+      visit(begin / runs.segment, c, std::min(together, channels - c), segment);
+    }
+  }
+}
+
+template <class T>
+void NormalizePieces(const Rows<const T>& x, const Rows<const T>& residual, const Rows<T>& y,
+                     const Runs& runs, const ColumnRange& range, std::int64_t channels,
+                     const ChannelAffine<NormParameter<T>>& k, bool with_relu,
+                     const ReluBits& bits) {
+  using I = std::int64_t;
+  ForPieces(
+      runs, range, channels, [&](I o, I i, I n, I c) { std::fill_n(at(y, o, i, c), n, T{}); },
+      [&](I o, I i, I n, I c) {
+        const Affine<NormParameter<T>> here{k.center[c], k.scale[c], k.shift[c]};
+        if (bits.base == nullptr) {
+          RowNormalize(at(x, o, i, c), at(residual, o, i, c), at(y, o, i, c), n, here, with_relu,
+                       range.stream, x.ahead);
+        } else {
+          RowNormalizeWithBits(at(x, o, i, c), at(residual, o, i, c), at(y, o, i, c), n, here,
+                               range.stream, x.ahead, at(bits, o, 0, c), i);
+        }
+      });
+}
+
+template <class T>
+void ChannelNormalize(const Rows<const T>& x, const Rows<const T>& residual, const Rows<T>& y,
+                      const Runs& runs, const ColumnRange& range, std::int64_t channels,
+                      const ChannelAffine<NormParameter<T>>& k, bool with_relu,
+                      const ReluBits& bits) {
+  using I = std::int64_t;
+  if (y.channel != runs.segment || !Staged<T>::pays(runs, range)) {
+    NormalizePieces(x, residual, y, runs, range, channels, k, with_relu, bits);
+  } else {
+    Staged<T> staged;
+    ForStaged<T>(runs, range, channels, [&](I outer, I c, I width, const ColumnRange& segment) {
+      NormalizePieces(from(x, c), from(residual, c), staged.rows(runs), runs, segment, width,
+                      {k.center + c, k.scale + c, k.shift + c}, with_relu, from(bits, c));
+      staged.write(y, runs, outer, c, width);
+    });
+  }
+  if (range.stream) hwy::FlushStream();
+}
+
+template <class T>
+void InputGradientPieces(const Rows<const T>& x, const Rows<const T>& dy, const Rows<T>& dx,
+                         const Rows<T>& dresidual, const Runs& runs, const ColumnRange& range,
+                         std::int64_t channels, const ChannelGradient<NormParameter<T>>& k,
+                         const ReluGate<NormParameter<T>>& gate) {
+  using I = std::int64_t;
+  using C = NormParameter<T>;
+  ForPieces(
+      runs, range, channels,
+      [&](I o, I i, I n, I c) {
+        std::fill_n(at(dx, o, i, c), n, T{});
+        if (dresidual.base != nullptr) std::fill_n(at(dresidual, o, i, c), n, T{});
+      },
+      [&](I o, I i, I n, I c) {
+        const float* const w =
+            runs.weights == nullptr ? nullptr : runs.weights + o * runs.segment + i;
+        Affine<C> forward;
+        GateHere<C> here = gate_of(gate, c, forward);
+        here.bits = at(gate.bits, o, 0, c);
+        here.first = i;
+        RowInputGradient(at(x, o, i, c), at(dy, o, i, c), at(dx, o, i, c), at(dresidual, o, i, c),
+                         w, n, {k.center[c], k.a[c], k.b[c], k.c[c]}, here, range.stream, x.ahead,
+                         dy.ahead);
+      });
+}
+
+template <class T>
+void ChannelInputGradient(const Rows<const T>& x, const Rows<const T>& dy, const Rows<T>& dx,
+                          const Rows<T>& dresidual, const Runs& runs, const ColumnRange& range,
+                          std::int64_t channels, const ChannelGradient<NormParameter<T>>& k,
+                          const ReluGate<NormParameter<T>>& gate) {
+  using I = std::int64_t;
+  using C = NormParameter<T>;
+  const bool gapless = dx.channel == runs.segment &&
+                       (dresidual.base == nullptr || dresidual.channel == runs.segment);
+  if (!gapless || !Staged<T>::pays(runs, range)) {
+    InputGradientPieces(x, dy, dx, dresidual, runs, range, channels, k, gate);
+  } else {
+    Staged<T> staged, staged_residual;
+    ForStaged<T>(runs, range, channels, [&](I outer, I c, I width, const ColumnRange& segment) {
+      ChannelAffine<C> forward{};
+      ReluGate<C> here{nullptr, from(gate.bits, c)};
+      if (gate.forward != nullptr) {
+        forward = {gate.forward->center + c, gate.forward->scale + c, gate.forward->shift + c};
+        here.forward = &forward;
+      }
+      const bool both = dresidual.base != nullptr;
+      InputGradientPieces(from(x, c), from(dy, c), staged.rows(runs),
+                          both ? staged_residual.rows(runs) : Rows<T>{}, runs, segment, width,
+                          {k.center + c, k.a + c, k.b + c, k.c + c}, here);
+      staged.write(dx, runs, outer, c, width);
+      if (both) staged_residual.write(dresidual, runs, outer, c, width);
+    });
+  }
+  if (range.stream) hwy::FlushStream();
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace evenrow::kernels
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard
