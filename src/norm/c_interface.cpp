@@ -214,7 +214,8 @@ evenrow_options evenrow_default_options(void) noexcept {
 
 evenrow_status evenrow_saved_create(evenrow_saved** saved) noexcept {
   return evenrow::guarded([&] {
-    evenrow::given("evenrow_saved_create", "saved", saved) = new evenrow_saved{evenrow::no_pass()};
+    evenrow_saved*& created = evenrow::given("evenrow_saved_create", "saved", saved);
+    created = new evenrow_saved{evenrow::no_pass()};
   });
 }
 
