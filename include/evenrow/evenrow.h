@@ -3,7 +3,9 @@
  *   evenrow_saved* saved = NULL;
  *   evenrow_saved_create(&saved);
  *   const evenrow_train_tensors t = {.type = EVENROW_F32, .shape = {64, 256, 49},
- *                                    .x = {x, n}, .y = {y, n}, .gamma = g, .gamma_count = 256};
+ *                                    .x = {.values = x, .count = n},
+ *                                    .y = {.values = y, .count = n},
+ *                                    .gamma = g, .gamma_count = 256};
  *   if (evenrow_batch_norm_train(&t, NULL, saved) != EVENROW_OK) puts(evenrow_last_error());
  *   evenrow_saved_destroy(saved);
  *
@@ -200,7 +202,8 @@ typedef struct evenrow_train_tensors {
  * negative or overflow; strides of no view; eps negative or not finite; an activation other than
  * the two; buffers that overlap without being equal; two kinds of validity, lengths negative or too
  * long, weights negative or not finite; one valid column, whose variance is 0 by construction.
- * After one of them `saved` is as it was. Accuracy: docs/numerics.md. */
+ * After one of them `saved` is as it was; when memory ran out it is empty, as it was created.
+ * Accuracy: docs/numerics.md. */
 evenrow_status evenrow_batch_norm_train(const evenrow_train_tensors* tensors,
                                         const evenrow_options* options,
                                         evenrow_saved* saved) EVENROW_NOEXCEPT;
