@@ -12,9 +12,9 @@ die() {
   exit 1
 }
 
-# The project's C++ files, one a line: tracked ones and new ones that git does not ignore.
+# The project's C++ and C files, one a line: tracked ones and new ones that git does not ignore.
 cpp_files() {
-  git ls-files --cached --others --exclude-standard -- '*.cpp' '*.hpp' '*.h' | sort -u |
+  git ls-files --cached --others --exclude-standard -- '*.cpp' '*.hpp' '*.h' '*.c' | sort -u |
     while read -r file; do if [[ -f $file ]]; then printf '%s\n' "$file"; fi; done
 }
 

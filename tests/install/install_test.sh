@@ -1,14 +1,23 @@
 #!/usr/bin/env bash
 # One check of an installed Evenrow; tests/install/CMakeLists.txt names them.
-#   install_test.sh CHECK CMAKE CXX BUILD SOURCE WORK LIBDIR VERSION
+#   install_test.sh CHECK CMAKE CXX BUILD SOURCE WORK LIBDIR VERSION CC PYTHON
 set -euo pipefail
-check=$1 cmake=$2 cxx=$3 build=$4 source=$5 work=$6 libdir=$7 version=$8
+check=$1 cmake=$2 cxx=$3 build=$4 source=$5 work=$6 libdir=$7 version=$8 cc=$9
+python=${10}
 prefix=$work/moved
-strict=(-std=c++20 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
+warnings=(-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
+strict=(-std=c++20 "${warnings[@]}")
+strict_c=(-std=c11 "${warnings[@]}")
 
 fail() {
   printf '%s\n' "$@" >&2
   exit 1
+}
+
+# The last line of the C program.
+expect_c_version() {
+  printf '%s\n' "$1"
+  [[ $1 == *"expected of evenrow $version" ]] || fail "evenrow_version() is not $version"
 }
 
 case $check in
@@ -17,7 +26,8 @@ case $check in
     rm -rf "$work"
     "$cmake" --install "$build" --prefix "$work/first" >"$build/install.log"
     mv "$work/first" "$prefix"
-    for file in include/evenrow/evenrow.hpp "$libdir/libevenrow.so" bin/evenrow \
+    for file in include/evenrow/evenrow.hpp include/evenrow/evenrow.h \
+      "$libdir/libevenrow.so" bin/evenrow \
       "$libdir/pkgconfig/evenrow.pc" "$libdir/cmake/evenrow/evenrowConfig.cmake" \
       share/doc/evenrow/LICENSE share/bash-completion/completions/evenrow \
       share/zsh/site-functions/_evenrow; do
@@ -38,14 +48,22 @@ case $check in
     done
     expected=$(find "$source/include/evenrow" -name '*.hpp' | wc -l)
     [[ $count == "$expected" ]] || fail "$count of $expected headers are installed"
+    # The one for C, in both languages.
+    for compile in "$cc ${strict_c[*]} -x c" "$cxx ${strict[*]} -x c++"; do
+      # shellcheck disable=SC2086
+      $compile -fsyntax-only -I "$prefix/include" - <<<"#include <evenrow/evenrow.h>" ||
+        fail "does not compile alone: evenrow.h by $compile"
+    done
     ;;
 
   find_package)
     rm -rf "$work/find_package"
     "$cmake" -S "$source/tests/install/outside" -B "$work/find_package" \
-      -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_BUILD_TYPE=Release
+      -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_PREFIX_PATH="$prefix" \
+      -DCMAKE_BUILD_TYPE=Release
     "$cmake" --build "$work/find_package"
     "$work/find_package/outside"
+    expect_c_version "$("$work/find_package/outside_c")"
     # Another version than the installed one is refused.
     mkdir -p "$work/other_version"
     # shellcheck disable=SC2016
@@ -67,14 +85,41 @@ case $check in
     "$cxx" "${strict[@]}" -O2 "$source/tests/install/outside/main.cpp" -o "$work/outside" \
       $(pkg-config --cflags --libs evenrow)
     LD_LIBRARY_PATH=$prefix/$libdir "$work/outside"
+    # shellcheck disable=SC2046
+    "$cc" "${strict_c[@]}" -O2 "$source/tests/install/outside/c_program.c" -o "$work/outside_c" \
+      $(pkg-config --cflags --libs evenrow) -lm
+    expect_c_version "$(LD_LIBRARY_PATH=$prefix/$libdir "$work/outside_c")"
     if pkg-config --exists 'evenrow >= 99'; then fail "version 99 was found"; fi
     ;;
 
+  c_examples)
+    # The examples of the C interface's page print what the page says.
+    page=$source/docs/c-interface.md
+    block() { # LANGUAGE N: the Nth block of that language
+      awk -v fence='```'"$1" -v n="$2" '$0 == "```" { in_it = 0 } in_it { print }
+        $0 == fence && ++seen == n { in_it = 1 }' "$page"
+    }
+    export PKG_CONFIG_PATH=$prefix/$libdir/pkgconfig LD_LIBRARY_PATH=$prefix/$libdir
+    block c 1 >"$work/step.c"
+    # shellcheck disable=SC2046
+    "$cc" -std=c11 -Wall -Wextra -Wpedantic -Werror "$work/step.c" \
+      $(pkg-config --cflags --libs evenrow) -o "$work/step"
+    diff <("$work/step") <(block text 1) || fail "the C example prints something else"
+    block python 1 >"$work/step.py"
+    diff <("$python" "$work/step.py") <(block text 2) || fail "the Python example prints something else"
+    ;;
+
   symbols)
-    # What the library shows of its own is Evenrow's: no other library's templates.
-    foreign=$(nm --dynamic --defined-only --demangle "$prefix/$libdir/libevenrow.so" |
-      grep -v 'evenrow::' || true)
-    [[ -z $foreign ]] || fail "libevenrow.so shows symbols of others:" "$foreign"
+    # What the library shows beside namespace evenrow is what evenrow.h declares, all of it: no other
+    # library's templates.
+    shown=$(nm --dynamic --defined-only --demangle "$prefix/$libdir/libevenrow.so" |
+      sed '/evenrow::/d; s/^[0-9a-f]* //' | sort)
+    declared=$(grep -oE '\bevenrow_[a-z_]+\(' "$prefix/include/evenrow/evenrow.h" |
+      sed 's/^/T /; s/($//' | sort -u)
+    [[ -n $declared ]] || fail "evenrow.h declares nothing"
+    [[ $shown == "$declared" ]] ||
+      fail "libevenrow.so shows symbols that evenrow.h does not declare (<), or the reverse (>):" \
+        "$(diff <(printf '%s\n' "$shown") <(printf '%s\n' "$declared"))"
     soname=$(readelf --dynamic "$prefix/$libdir/libevenrow.so" | grep SONAME)
     [[ $soname == *"[libevenrow.so.${version%.*}]" ]] || fail "unexpected SONAME: $soname"
     ;;

@@ -32,7 +32,7 @@ ROOT_FILES = {
     "CHANGELOG.md", "CMakeLists.txt", "CMakePresets.json", "CONTRIBUTING.md", "LICENSE", "README.md",
 }
 LONGEST = 450
-CODE = {".cpp", ".hpp", ".h", ".py", ".sh", ".cmake"}
+CODE = {".cpp", ".hpp", ".h", ".c", ".py", ".sh", ".cmake"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 LINK = re.compile(r"!?\[[^\]\n]*\]\(([^()\s]+)\)")
 
