@@ -244,7 +244,14 @@ void batch_norm_train(const BatchNormTrain<T>& t, const NormOptions& options,
                kTrain, view.columns());
   }
 
+  // What may run out of memory comes first: then `saved` is as it was.
   BatchNormSaved::State& state = BatchNormSaved::State::reuse(saved);
+  const bool keep_bits = forward.relu && forward.residual.data != nullptr;
+  const std::size_t bytes_of_bits = keep_bits ? bits_of_all(view) : 0;
+  state.mean.reserve(static_cast<std::size_t>(view.channels));
+  state.biased_variance.reserve(static_cast<std::size_t>(view.channels));
+  state.relu_bits.reserve(bytes_of_bits);
+  forward.k = workspace.channel_values<C>(view.channels).forward;
   state.shape = t.shape;
   state.count = count;
   state.weight = workspace.columns.weight();
@@ -254,11 +261,9 @@ void batch_norm_train(const BatchNormTrain<T>& t, const NormOptions& options,
   state.valid_fingerprint = workspace.columns.fingerprint();
   state.mean.assign(static_cast<std::size_t>(view.channels), 0.0);
   state.biased_variance.assign(static_cast<std::size_t>(view.channels), 0.0);
-  const bool keep_bits = forward.relu && forward.residual.data != nullptr;
-  state.relu_bits.resize(keep_bits ? bits_of_all(view) : 0);
+  state.relu_bits.resize(bytes_of_bits);
   if (keep_bits) forward.bits = bits(view, state.relu_bits.data());
 
-  forward.k = workspace.channel_values<C>(view.channels).forward;
   const kernels::Normalization<C> with{state.mean.data(), state.biased_variance.data(), options.eps,
                                        parameters(t.gamma), parameters(t.beta)};
   with_loop<T>(view, workspace, options.threads, [&](auto& loop) {

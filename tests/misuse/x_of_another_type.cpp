@@ -1,5 +1,5 @@
 // Elements are never converted silently.
-// EXPECT: could not convert 'x' from .*std::vector<double>.* to 'std::span<const float
+// EXPECT: could not convert 'x' from .*std::vector<double>.* to 'evenrow::NormTensor<const float>'
 #include <vector>
 
 #include "evenrow/batch_norm.hpp"

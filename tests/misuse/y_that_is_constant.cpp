@@ -1,5 +1,5 @@
 // An output must be writable.
-// EXPECT: could not convert 'y' from 'const std::vector<float>' to 'std::span<float
+// EXPECT: could not convert 'y' from 'const std::vector<float>' to 'evenrow::NormTensor<float>'
 #include <vector>
 
 #include "evenrow/batch_norm.hpp"
