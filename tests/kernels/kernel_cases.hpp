@@ -48,10 +48,10 @@ class Buffer {
     }
     return true;
   }
+  static constexpr T guard() { return rounded<T>(-12345.5); }
 
  private:
   static constexpr std::size_t kGuard = 32;
-  static constexpr T guard() { return rounded<T>(-12345.5); }
   std::size_t start_, size_;
   std::vector<T> storage_;
 };
