@@ -7,6 +7,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <mutex>
 #include <thread>
@@ -25,9 +26,10 @@ void pause_briefly() noexcept {
 #endif
 }
 
-// Returns once `word` differs from `old`, with its value.
-std::uint32_t wait_for_change(const std::atomic<std::uint32_t>& word, std::uint32_t old) noexcept {
-  for (int spin = 0; spin < kSpins; ++spin) {
+// Returns once `word` differs from `old`, with its value. `spin`: after waiting awake for a while.
+std::uint32_t wait_for_change(const std::atomic<std::uint32_t>& word, std::uint32_t old,
+                              bool spin) noexcept {
+  for (int i = 0; spin && i < kSpins; ++i) {
     const std::uint32_t value = word.load(std::memory_order_acquire);
     if (value != old) return value;
     pause_briefly();
@@ -38,6 +40,10 @@ std::uint32_t wait_for_change(const std::atomic<std::uint32_t>& word, std::uint3
 
 class Pool {
  public:
+  Pool() noexcept {
+    for (std::atomic<int>& place : places_) place.store(-1, std::memory_order_relaxed);
+  }
+
   void run(int threads, std::int64_t count, RangeTask task) noexcept {
     const std::unique_lock lock(mutex_, std::try_to_lock);
     const int shares =
@@ -47,13 +53,14 @@ class Pool {
     task_ = task;
     count_ = count;
     shares_ = shares;
+    caller_.store(sched_getcpu(), std::memory_order_relaxed);
     // Every worker of the pool acknowledges every loop, so none reads the fields above later.
     unfinished_.store(static_cast<std::uint32_t>(workers_), std::memory_order_relaxed);
     loop_.fetch_add(1, std::memory_order_release);
     loop_.notify_all();
     run_share(0);
     std::uint32_t unfinished = unfinished_.load(std::memory_order_acquire);
-    while (unfinished != 0) unfinished = wait_for_change(unfinished_, unfinished);
+    while (unfinished != 0) unfinished = wait_for_change(unfinished_, unfinished, !shared_place());
   }
 
  private:
@@ -73,11 +80,25 @@ class Pool {
   }
 
   void work(int share, std::uint32_t seen) noexcept {
-    for (;;) {
-      seen = wait_for_change(loop_, seen);
+    for (bool spin = true;;) {
+      seen = wait_for_change(loop_, seen, spin);
       run_share(share);
+      const int here = sched_getcpu();
+      spin = here != caller_.load(std::memory_order_relaxed);
+      places_[static_cast<std::size_t>(share)].store(here, std::memory_order_relaxed);
       if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
     }
+  }
+
+  // Whether a worker was last seen on this thread's processor. A thread that waits awake there
+  // keeps the other one from what it waits for: at 100 microseconds a loop, again and again, since
+  // the system does not always part the two.
+  bool shared_place() const noexcept {
+    const int here = sched_getcpu();
+    for (std::size_t share = 1; share < static_cast<std::size_t>(shares_); ++share) {
+      if (places_[share].load(std::memory_order_relaxed) == here) return true;
+    }
+    return false;
   }
 
   void run_share(int share) const noexcept {
@@ -91,6 +112,8 @@ class Pool {
   RangeTask task_{};
   std::int64_t count_ = 0;
   int shares_ = 0;
+  std::atomic<int> caller_{0};  // the processor of the thread whose loop it is
+  std::array<std::atomic<int>, kMostThreads> places_;  // those of the workers, by their shares
   alignas(64) std::atomic<std::uint32_t> loop_{0};
   alignas(64) std::atomic<std::uint32_t> unfinished_{0};
 };
