@@ -208,7 +208,8 @@ void ColumnNormalize(const Columns<const T>& x, const Columns<const T>& residual
     if (residual.base == nullptr) {
       ColumnMap(y, runs, range, channels, all, freedom, zero, [&](auto shift, auto width) {
         const Columns<const T> from = moved(x, shift, width);
-        return [from, finish](auto d, std::int64_t j, std::int64_t c, const auto& with) {
+        return [from, finish](auto d, std::int64_t j, std::int64_t c,
+                              const auto& with) EVENROW_INLINE {
           FetchChannels(from, j, c, hn::MaxLanes(d));
           const auto centered = hn::Sub(load(d, from.base + j * from.column + c), with.of[0]);
           return finish(d, hn::MulAdd(centered, with.of[1], with.of[2]), j, c);
@@ -217,7 +218,7 @@ void ColumnNormalize(const Columns<const T>& x, const Columns<const T>& residual
     } else {
       ColumnMap(y, runs, range, channels, all, freedom, zero, [&](auto shift, auto width) {
         const Columns<const T> from = moved(x, shift, width), add = moved(residual, shift, width);
-        return [=](auto d, std::int64_t j, std::int64_t c, const auto& with) {
+        return [=](auto d, std::int64_t j, std::int64_t c, const auto& with) EVENROW_INLINE {
           FetchChannels(from, j, c, hn::MaxLanes(d));
           FetchChannels(add, j, c, hn::MaxLanes(d));
           const auto centered = hn::Sub(load(d, from.base + j * from.column + c), with.of[0]);
@@ -260,7 +261,8 @@ void ColumnInputGradient(const Columns<const T>& x, const Columns<const T>& dy,
     const auto make = [&](auto shift, auto width) {
       const Columns<const T> from = moved(x, shift, width), incoming = moved(dy, shift, width);
       const Columns<T> through = moved(dresidual, shift, width);
-      return [=, bits = gate.bits](auto d, std::int64_t j, std::int64_t c, const auto& with) {
+      return [=, bits = gate.bits](auto d, std::int64_t j, std::int64_t c,
+                                   const auto& with) EVENROW_INLINE {
         FetchChannels(from, j, c, hn::MaxLanes(d));
         FetchChannels(incoming, j, c, hn::MaxLanes(d));
         const auto value = load(d, from.base + j * from.column + c);

@@ -17,6 +17,12 @@
 #include "evenrow/half.hpp"
 #include "kernels/rows.hpp"
 
+// For lambdas that compute one vector: GCC leaves the larger ones in functions of their own, which
+// made a loop twice as slow.
+#ifndef EVENROW_INLINE
+#define EVENROW_INLINE __attribute__((always_inline))
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace evenrow::kernels {
 namespace HWY_NAMESPACE {
