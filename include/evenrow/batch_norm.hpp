@@ -177,13 +177,14 @@ struct BatchNormTrain {
 /// Accuracy: docs/numerics.md. For float, every value of x up to the largest; the spread of a row
 /// (max - min) and gamma / sqrt(var + eps) must be representable in T.
 /// Thread safety: callable from several threads on different outputs. A calling thread keeps the
-/// scratch memory of its largest call (about 24 bytes per channel and 512 columns, and with a mask
-/// 12 bytes a column); apart from that, allocates only what the returned object holds.
+/// scratch memory of its largest call (16 bytes per channel and 64 to 512 columns with channels last,
+/// 24 bytes per 1024 columns of the channels it takes together otherwise; with a mask 20 bytes a
+/// column more); apart from that, allocates only what the returned object holds.
 template <NormElement T>
 BatchNormSaved batch_norm_train(const BatchNormTrain<T>& tensors, const NormOptions& options = {});
 
 /// The same, into an existing `saved` whose storage is used again: no allocation when this thread
-/// has normalized a tensor of this size before. After an error `saved` is as it was.
+/// has normalized a tensor of this size before. After an evenrow::Error `saved` is as it was.
 template <NormElement T>
 void batch_norm_train(const BatchNormTrain<T>& tensors, const NormOptions& options,
                       BatchNormSaved& saved);

@@ -123,7 +123,7 @@ HWY_INLINE void ForColumnLeaves(std::int64_t first, std::int64_t count, std::int
 
 // The terms x - mean and its square; weighted, w * (x - mean) and w * (x - mean)^2.
 template <class T, bool kWeighted>
-struct Differences {
+struct ColumnDifferences {
   Columns<const T> x;
   const double* mean;
   const float* w;
@@ -180,7 +180,7 @@ void ColumnMoments(const Columns<const T>& all, const Runs& runs, std::int64_t f
           for (const std::int64_t columns : {std::min(kPivotColumns<T>, size), size}) {
             if (columns == 1) continue;  // it is what the pivot is
             LeafColumnSums(runs, position, columns, width, sum, m2,
-                           Differences<T, false>{x, mean, nullptr});
+                           ColumnDifferences<T, false>{x, mean, nullptr});
             CenterMoments(width, static_cast<double>(columns), sum, mean, m2);
           }
           if (size == 1) std::fill_n(m2, width, 0.0);
@@ -188,7 +188,7 @@ void ColumnMoments(const Columns<const T>& all, const Runs& runs, std::int64_t f
         }
         for (int pass = 0; pass < 2; ++pass) {
           LeafColumnSums(runs, position, size, width, sum, m2,
-                         Differences<T, true>{x, mean, runs.weights});
+                         ColumnDifferences<T, true>{x, mean, runs.weights});
           CenterMoments(width, runs.leaf_weights[position / kColumnLeaf], sum, mean, m2);
         }
       });
@@ -267,7 +267,7 @@ inline void MergeColumnGradientSums(double* records, std::int64_t record, std::i
 
 // The terms dy and dy * (x - mean), dy after the gate.
 template <class T, Gate kGate>
-struct GradientTerms {
+struct ColumnGradientTerms {
   using C = NormParameter<T>;
   Columns<const T> x, dy;
   const double* mean;
@@ -312,7 +312,7 @@ void ColumnGradientSums(const Columns<const T>& x, const Columns<const T>& dy, c
                       const ColumnBits bits{
                           gate.bits.base == nullptr ? nullptr : gate.bits.base + c / 8,
                           gate.bits.column};
-                      GradientTerms<T, kind()> terms{from, incoming, mean + c, {}, bits};
+                      ColumnGradientTerms<T, kind()> terms{from, incoming, mean + c, {}, bits};
                       if constexpr (kind() == Gate::forward) {
                         terms.forward = {k.center + c, k.scale + c, k.shift + c};
                       }

@@ -143,7 +143,8 @@ struct ColumnRange {
 };
 
 /// y = act((x - center) * scale + shift + residual) for some channels, segment by segment. y may be
-/// x or residual. Bits are written where they have a base.
+/// x or residual. Bits are written where they have a
+/// base: then there is a residual, and `relu`.
 template <class T>
 void channel_normalize(const Rows<const T>& x, const Rows<const T>& residual, const Rows<T>& y,
                        const Runs& runs, const ColumnRange& range, std::int64_t channels,

@@ -1,5 +1,6 @@
 // The C interface: its arguments become those of the C++ operator, which checks them. Checked here
 // is only what C++ types rule out: NULL, a count apart from its buffer, alignment, unknown numbers.
+#include <limits>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -57,6 +58,11 @@ class Buffers {
   std::span<T> span(std::string_view name, Memory* memory, std::int64_t count) const {
     if (count < 0) {
       core::fail(usage, "{}: {} has a count of {}, expected 0 or more", function_, name, count);
+    }
+    if (count >
+        std::numeric_limits<std::int64_t>::max() / static_cast<std::int64_t>(sizeof(double))) {
+      core::fail(usage, "{}: {} has a count of {}, more values than any memory holds", function_,
+                 name, count);
     }
     if (memory == nullptr && count > 0) {
       core::fail(usage, "{}: {} is NULL, expected a buffer of {} values, which is its count",

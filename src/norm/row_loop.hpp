@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
 
 #include "core/sizes.hpp"
 #include "core/threads.hpp"
@@ -32,7 +33,6 @@ class RowLoop {
   /// these channels, then y is computed.
   template <class Finish>
   void train(const Forward<T>& t, double* mean, double* variance, const Finish& finish) {
-    using C = NormParameter<T>;
     const auto reduce = [&](std::int64_t c, std::int64_t channels, std::int64_t first,
                             std::int64_t count, kernels::Moments* leaves, std::int64_t stride) {
       kernels::channel_moments<T>(t.x.rows(c), runs_, first, count, channels, leaves, stride);
@@ -42,35 +42,25 @@ class RowLoop {
       variance[c] = moments.m2 / moments.count;
     };
     reduce_then_map<kernels::Moments>(
-        1, 1, reduce, reduced, finish,
+        1, 1, t.stream, reduce, reduced, finish,
         [&](std::int64_t c, std::int64_t channels, const kernels::ColumnRange& range,
-            std::int64_t ahead) {
-          if (!flat(t.bits) || !gapless(t.x, t.residual, t.y) ||
-              range.end - range.begin < view_.columns()) {
-            return normalize(t, c, channels, range, ahead);
-          }
-          const std::int64_t width = channels * view_.inner;
-          const kernels::ChannelAffine<C> k = t.k;
-          C* const values = Workspace::here().template flat_coefficients<C>(3 * width);
-          const kernels::ChannelAffine<C> wide{values, values + width, values + 2 * width};
-          spread(k.center + c, channels, wide.center);
-          spread(k.scale + c, channels, wide.scale);
-          spread(k.shift + c, channels, wide.shift);
-          kernels::column_normalize<T>(as_columns(t.x, c, ahead), as_columns(t.residual, c, 0),
-                                       as_columns(t.y, c, 0), segments_, flattened(range), width,
-                                       wide, t.relu, {});
-        },
-        t.stream);
+            std::int64_t ahead) { normalize(t, c, channels, range, ahead); });
   }
 
   /// y from the coefficients, in the order of memory.
   void normalize(const Forward<T>& t) {
     if (view_.size() == 0) return;
-    const Pieces pieces(view_, 1);
-    const std::int64_t splits = pieces.count() / view_.outer;
-    const std::int64_t channels = std::clamp<std::int64_t>(kTask / view_.inner, 1, view_.channels);
+    std::int64_t channels = std::clamp<std::int64_t>(kTask / view_.inner, 1, view_.channels);
+    std::int64_t outers = 1;
+    if (flat(t.bits) && gapless(t.x, t.residual, t.y)) {
+      // Some segments of fewer channels: spreading their coefficients has to pay.
+      channels = std::clamp<std::int64_t>(kFlatWidth / view_.inner, 1, view_.channels);
+      outers = std::clamp<std::int64_t>(4 * kTask / (channels * view_.inner), 1, view_.outer);
+    }
+    const Pieces pieces(view_, outers);
+    const std::int64_t splits = outers > 1 ? 1 : pieces.count() / view_.outer;
     const std::int64_t blocks = core::block_count(view_.channels, channels);
-    core::parallel_for(threads_, view_.outer * blocks * splits, [&](std::int64_t task) {
+    core::parallel_for(threads_, pieces.count() * blocks, [&](std::int64_t task) {
       const auto [begin, end] = pieces[task / (blocks * splits) * splits + task % splits];
       const std::int64_t c = task / splits % blocks * channels;
       normalize(t, c, std::min(channels, view_.channels - c), {begin, end, t.stream}, 0);
@@ -81,60 +71,27 @@ class RowLoop {
   /// channels, then dx is computed.
   template <class Finish>
   void backward(const Backward<T>& t, double* dbeta, double* dgamma, const Finish& finish) {
-    using C = NormParameter<T>;
-    // The gate of the channels from c on; `forward` is what it refers to.
-    const auto gate = [&](std::int64_t c, kernels::ChannelAffine<C>& forward) {
-      forward = {t.forward.center + c, t.forward.scale + c, t.forward.shift + c};
-      const bool recompute = t.relu && t.bits.data == nullptr;
-      return kernels::ReluGate<C>{recompute ? &forward : nullptr, t.bits.rows(c)};
-    };
     const auto reduce = [&](std::int64_t c, std::int64_t channels, std::int64_t first,
                             std::int64_t count, kernels::GradientSums* leaves,
                             std::int64_t stride) {
       kernels::ChannelAffine<C> forward;
       kernels::channel_gradient_sums<T>(t.x.rows(c), t.dy.rows(c), runs_, first, count, channels,
                                         {t.mean + c, t.variance + c, t.eps, nullptr, nullptr},
-                                        gate(c, forward), leaves, stride);
+                                        gate(t, c, forward), leaves, stride);
     };
     const auto reduced = [&](std::int64_t c, const kernels::GradientSums& sums) {
       dbeta[c] = sums.dy;
       dgamma[c] = sums.dy_xhat;
     };
     reduce_then_map<kernels::GradientSums>(
-        2, t.dresidual.data == nullptr ? 1 : 2, reduce, reduced, finish,
+        2, t.dresidual.data == nullptr ? 1 : 2, t.stream, reduce, reduced, finish,
         [&](std::int64_t c, std::int64_t channels, const kernels::ColumnRange& range,
-            std::int64_t ahead) {
-          if (flat(t.bits) && gapless(t.x, t.dy, t.dx, t.dresidual) &&
-              range.end - range.begin == view_.columns()) {
-            const std::int64_t width = channels * view_.inner;
-            C* const values = Workspace::here().template flat_coefficients<C>(7 * width);
-            const kernels::ChannelGradient<C> wide{values, values + width, values + 2 * width,
-                                                   values + 3 * width};
-            const kernels::ChannelAffine<C> wide_forward{values + 4 * width, values + 5 * width,
-                                                         values + 6 * width};
-            spread(t.k.center + c, channels, wide.center);
-            spread(t.k.a + c, channels, wide.a);
-            spread(t.k.b + c, channels, wide.b);
-            spread(t.k.c + c, channels, wide.c);
-            if (t.relu) {
-              spread(t.forward.center + c, channels, wide_forward.center);
-              spread(t.forward.scale + c, channels, wide_forward.scale);
-              spread(t.forward.shift + c, channels, wide_forward.shift);
-            }
-            return kernels::column_input_gradient<T>(
-                as_columns(t.x, c, ahead), as_columns(t.dy, c, ahead), as_columns(t.dx, c, 0),
-                as_columns(t.dresidual, c, 0), segments_, flattened(range), width, wide,
-                {t.relu ? &wide_forward : nullptr, {}});
-          }
-          kernels::ChannelAffine<C> forward;
-          kernels::channel_input_gradient<T>(
-              t.x.rows(c, ahead), t.dy.rows(c, ahead), t.dx.rows(c), t.dresidual.rows(c), runs_,
-              range, channels, {t.k.center + c, t.k.a + c, t.k.b + c, t.k.c + c}, gate(c, forward));
-        },
-        t.stream);
+            std::int64_t ahead) { input_gradient(t, c, channels, range, ahead); });
   }
 
  private:
+  using C = NormParameter<T>;
+
   // Rows are reduced in chunks of a power of two of leaves: subtrees of the one tree.
   static constexpr std::int64_t kChunk = 8 * kernels::kLeaf;
   // A piece of a row that is mapped by one task. A multiple of 8: two tasks share no byte of bits.
@@ -142,7 +99,9 @@ class RowLoop {
   static constexpr std::int64_t kInL1 = 16384;  // bytes of rows that are reduced, then mapped
   // Contiguous bytes from which on memory is read at full speed.
   static constexpr std::int64_t kWorthFetching = 49152;
-  static constexpr std::int64_t kFlat = 128;  // values of a segment that is short
+  // Values of a segment that is short, and of all such segments that are mapped together.
+  static constexpr std::int64_t kFlat = 128;
+  static constexpr std::int64_t kFlatWidth = kInL1 / sizeof(C);
   static constexpr auto kBytes = static_cast<std::int64_t>(sizeof(T));
 
   // Short segments without padding, some channels of them: as a channels-last tensor of which a
@@ -156,20 +115,48 @@ class RowLoop {
   bool gapless(const Tensors&... tensors) const noexcept {
     return ((tensors.data == nullptr || tensors.channel == view_.inner) && ...);
   }
+  // A range has whole segments where they are short.
   kernels::ColumnRange flattened(const kernels::ColumnRange& range) const noexcept {
-    return {0, view_.outer, range.stream};
+    return {range.begin / view_.inner, range.end / view_.inner, range.stream};
   }
   template <class U>
   kernels::Columns<U> as_columns(const Strided<U>& tensor, std::int64_t c,
-                                 std::int64_t ahead) const noexcept {
+                                 std::int64_t ahead = 0) const noexcept {
     const kernels::Rows<U> rows = tensor.rows(c, ahead);
     return {rows.base, rows.outer, rows.ahead};
   }
-  template <class C>
-  void spread(const C* values, std::int64_t channels, C* to) const noexcept {
-    for (std::int64_t c = 0; c < channels; ++c) {
-      std::fill_n(to + c * view_.inner, view_.inner, values[c]);
+  // Coefficients of the channels from c on, each one as often as a segment has values: one array
+  // after the other.
+  void spread(std::span<const C* const> coefficients, std::int64_t c, std::int64_t channels,
+              C* to) const noexcept {
+    for (const C* const one_a_channel : coefficients) {
+      for (std::int64_t i = 0; i < channels; ++i) {
+        to = std::fill_n(to, view_.inner, one_a_channel[c + i]);
+      }
     }
+  }
+  void normalize_flat(const Forward<T>& t, std::int64_t c, std::int64_t channels,
+                      const kernels::ColumnRange& range, std::int64_t ahead) const {
+    const C* const all[] = {t.k.center, t.k.scale, t.k.shift};
+    const std::int64_t width = channels * view_.inner;
+    C k[3 * kFlatWidth];
+    spread(all, c, channels, k);
+    kernels::column_normalize<T>(as_columns(t.x, c, ahead), as_columns(t.residual, c),
+                                 as_columns(t.y, c), segments_, flattened(range), width,
+                                 {k, k + width, k + 2 * width}, t.relu, {});
+  }
+  void input_gradient_flat(const Backward<T>& t, std::int64_t c, std::int64_t channels,
+                           const kernels::ColumnRange& range, std::int64_t ahead) const {
+    const C* const all[] = {t.k.center,       t.k.a,           t.k.b,          t.k.c,
+                            t.forward.center, t.forward.scale, t.forward.shift};
+    const std::int64_t width = channels * view_.inner;
+    C k[7 * kFlatWidth];
+    spread(std::span(all, t.relu ? 7 : 4), c, channels, k);
+    const kernels::ChannelAffine<C> forward{k + 4 * width, k + 5 * width, k + 6 * width};
+    kernels::column_input_gradient<T>(
+        as_columns(t.x, c, ahead), as_columns(t.dy, c, ahead), as_columns(t.dx, c),
+        as_columns(t.dresidual, c), segments_, flattened(range), width,
+        {k, k + width, k + 2 * width, k + 3 * width}, {t.relu ? &forward : nullptr, {}});
   }
 
   // All columns of a channel in pieces: of several segments, or parts of one.
@@ -201,18 +188,40 @@ class RowLoop {
 
   void normalize(const Forward<T>& t, std::int64_t c, std::int64_t channels,
                  const kernels::ColumnRange& range, std::int64_t ahead) const {
+    if (flat(t.bits) && gapless(t.x, t.residual, t.y)) {
+      return normalize_flat(t, c, channels, range, ahead);
+    }
     kernels::channel_normalize<T>(t.x.rows(c, ahead), t.residual.rows(c), t.y.rows(c), runs_, range,
                                   channels, {t.k.center + c, t.k.scale + c, t.k.shift + c}, t.relu,
                                   t.bits.rows(c));
   }
 
+  // The gate of the channels from c on; `forward` is what it refers to.
+  static kernels::ReluGate<C> gate(const Backward<T>& t, std::int64_t c,
+                                   kernels::ChannelAffine<C>& forward) noexcept {
+    forward = {t.forward.center + c, t.forward.scale + c, t.forward.shift + c};
+    const bool recompute = t.relu && t.bits.data == nullptr;
+    return {recompute ? &forward : nullptr, t.bits.rows(c)};
+  }
+
+  void input_gradient(const Backward<T>& t, std::int64_t c, std::int64_t channels,
+                      const kernels::ColumnRange& range, std::int64_t ahead) const {
+    if (flat(t.bits) && gapless(t.x, t.dy, t.dx, t.dresidual)) {
+      return input_gradient_flat(t, c, channels, range, ahead);
+    }
+    kernels::ChannelAffine<C> forward;
+    kernels::channel_input_gradient<T>(
+        t.x.rows(c, ahead), t.dy.rows(c, ahead), t.dx.rows(c), t.dresidual.rows(c), runs_, range,
+        channels, {t.k.center + c, t.k.a + c, t.k.b + c, t.k.c + c}, gate(t, c, forward));
+  }
+
   // For every channel: reduce(c, channels, first position, count, leaves, stride) makes the Node of
   // every leaf, reduced(c, node) takes what they merge to; finish(c, channels) and then map(c,
   // channels, range, channels ahead) for some channels and all their columns. `read`, `written`:
-  // how many tensors.
+  // how many tensors; `stream`: these are written past the caches.
   template <class Node, class Reduce, class Reduced, class Finish, class Map>
-  void reduce_then_map(std::int64_t read, std::int64_t written, const Reduce& reduce,
-                       const Reduced& reduced, const Finish& finish, const Map& map, bool stream) {
+  void reduce_then_map(std::int64_t read, std::int64_t written, bool stream, const Reduce& reduce,
+                       const Reduced& reduced, const Finish& finish, const Map& map) {
     if (view_.size() == 0) return;
     const std::int64_t channels = view_.channels, columns = view_.columns();
     // Bytes of one channel: of what is read twice, and of all that goes through a cache.
@@ -280,8 +289,8 @@ class RowLoop {
     const std::int64_t segment = view_.inner * kBytes;
     std::int64_t group = kInL1 / slab;
     if (view_.outer > 1 && view_.inner < kFlat) {
-      group = std::min(core::block_count(kInL1, segment),
-                       core::cache_sizes().core * 3 / 4 / (slab + inputs));
+      group =
+          std::min(kFlatWidth / view_.inner, core::cache_sizes().core * 3 / 4 / (slab + inputs));
     } else if (short_segments()) {
       group = std::min(core::block_count(kWorthFetching, segment),
                        cached_bytes() / (2 * threads_) / (slab + inputs));

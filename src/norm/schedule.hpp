@@ -27,8 +27,9 @@ inline bool balanced(std::int64_t items, int threads) noexcept {
   return items % threads == 0 || items >= 8 * threads;
 }
 
-/// A tensor of so many bytes does not stay in a cache: it is asked for ahead where it is read and
-/// written past the caches, so that the lines that a store replaces need not be read.
+/// A tensor of so many bytes does not stay in a cache, beside the one to three others of a call: it
+/// is asked for ahead where it is read and written past the caches, so that the lines that a store
+/// replaces need not be read.
 inline bool beyond_caches(std::int64_t bytes) noexcept {
   return bytes >= core::cache_sizes().shared / 4;
 }

@@ -40,14 +40,6 @@ class Workspace {
     return leaf_records_.data();
   }
 
-  /// The same of float or double, for coefficients that are spread over the values of a segment.
-  template <class C>
-  C* flat_coefficients(std::int64_t count) {
-    std::vector<C>& storage = std::get<std::vector<C>>(flat_coefficients_);
-    grow(storage, count);
-    return storage.data();
-  }
-
   /// C: float or double.
   template <class C>
   ChannelValues<C> channel_values(std::int64_t channels) {
@@ -77,7 +69,7 @@ class Workspace {
 
   std::tuple<std::vector<double>, std::vector<kernels::Moments>, std::vector<kernels::GradientSums>>
       partial_;
-  std::tuple<std::vector<float>, std::vector<double>> coefficients_, flat_coefficients_;
+  std::tuple<std::vector<float>, std::vector<double>> coefficients_;
   std::vector<double> sums_, leaf_records_;
 };
 
