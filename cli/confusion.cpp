@@ -15,7 +15,6 @@ namespace {
 
 using report::Align;
 
-constexpr std::int64_t kLineWidth = 80;
 constexpr std::size_t kMostClasses = 20;
 constexpr std::size_t kPairsShown = 10;
 constexpr std::int64_t kGap = 2;  // of report::Table
@@ -86,15 +85,15 @@ std::string confusion_text(const Confusion& confusion) {
     constexpr std::int64_t widest_label = 14, narrowest_name = 5;
     const std::int64_t names = longest(confusion.classes);
     const std::int64_t label_width = std::min(names, widest_label);
-    const std::int64_t cell_width =
-        std::min(names, (kLineWidth - label_width) / std::max<std::int64_t>(classes, 1) - kGap);
+    const std::int64_t cell_width = std::min(
+        names, (report::kLineWidth - label_width) / std::max<std::int64_t>(classes, 1) - kGap);
     if (cell_width >= std::min(names, narrowest_name)) {
       const report::Table table = matrix(confusion, label_width, cell_width, false);
-      if (table.width() <= kLineWidth) return title + table.text();
+      if (table.width() <= report::kLineWidth) return title + table.text();
     }
     for (const std::int64_t width : {widest_label, std::int64_t{8}}) {
       const report::Table table = matrix(confusion, width, 0, true);
-      if (table.width() <= kLineWidth) return title + table.text();
+      if (table.width() <= report::kLineWidth) return title + table.text();
     }
   }
   return most_confused_pairs(confusion);

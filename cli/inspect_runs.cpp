@@ -29,8 +29,6 @@ namespace fs = std::filesystem;
 using report::Align;
 using Json = nlohmann::json;
 
-constexpr std::int64_t kLineWidth = 80;
-
 struct Run {
   std::string name;
   TrainOptions options;
@@ -204,7 +202,7 @@ std::string runs_text(const std::vector<fs::path>& folders) {
   std::string text;
   for (std::size_t first = 0; first < runs.size();) {
     std::size_t last = first + 1;
-    while (last < runs.size() && table_of(first, last + 1).width() <= kLineWidth) ++last;
+    while (last < runs.size() && table_of(first, last + 1).width() <= report::kLineWidth) ++last;
     if (first > 0) text += "\n";
     text += table_of(first, last).text();
     first = last;

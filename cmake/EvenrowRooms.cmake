@@ -9,13 +9,13 @@ target_compile_options(evenrow_flags INTERFACE -Wall -Wextra -Wpedantic -Wconver
 if(EVENROW_WERROR)
   target_compile_options(evenrow_flags INTERFACE -Werror)
 endif()
+# EVENROW_UNWATCHED, a property of a target: the option that takes sanitizers from it again.
 if(EVENROW_SANITIZE)
   target_compile_options(evenrow_flags INTERFACE -fsanitize=${EVENROW_SANITIZE}
-                         -fno-omit-frame-pointer -fno-sanitize-recover=all)
+                         -fno-omit-frame-pointer -fno-sanitize-recover=all
+                         $<$<BOOL:${EVENROW_FUZZ}>:-fsanitize=fuzzer-no-link>  # coverage for libFuzzer
+                         $<TARGET_PROPERTY:EVENROW_UNWATCHED>)
   target_link_options(evenrow_flags INTERFACE -fsanitize=${EVENROW_SANITIZE})
-endif()
-if(EVENROW_FUZZ)
-  target_compile_options(evenrow_flags INTERFACE -fsanitize=fuzzer-no-link)  # coverage for libFuzzer
 endif()
 
 set(EVENROW_ROOMS "" CACHE INTERNAL "")

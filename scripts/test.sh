@@ -59,7 +59,7 @@ ctest_summary='tests passed.* out of'
 step tests "$ctest_summary" release_tests
 if ((quick == 0)); then
   step format '^format:' bash scripts/format.sh --check
-  step fuzz '^fuzz:' bash scripts/fuzz.sh 15
+  step fuzz '^fuzz:' bash scripts/fuzz.sh 10
   step asan "$ctest_summary" bash scripts/sanitize.sh asan
   step tsan "$ctest_summary" bash scripts/sanitize.sh tsan
 fi

@@ -53,18 +53,24 @@ HWY_INLINE void MapColumns(const Columns<T>& out, std::int64_t j, std::int64_t c
                            const Coefficients<C, kCount>& k, const Value& value) {
   // Copies: what a loop stores may be, as far as the compiler knows, what a reference refers to.
   ForVectors<C>(0, channels, [out, j, k, value](auto d, std::int64_t c) {
+    constexpr bool kWhole = hn::MaxLanes(d) == hn::MaxLanes(hn::ScalableTag<C>());
     const auto lanes = k.lanes(d, c);
-    HWY_UNROLL(8)
-    for (std::int64_t i = 0; i < kColumns; ++i) {
-      constexpr bool kWhole = hn::MaxLanes(d) == hn::MaxLanes(hn::ScalableTag<C>());
-      store<kStream && kWhole>(value(d, j + i, c, lanes), d, out.base + (j + i) * out.column + c);
+    const auto column = [&](std::int64_t i) EVENROW_INLINE {
+      store<kStream && kWhole>(value(d, i, c, lanes), d, out.base + i * out.column + c);
+    };
+    if constexpr (kWhole) {
+      HWY_UNROLL(8)
+      for (std::int64_t i = 0; i < kColumns; ++i) column(j + i);
+    } else {  // a few channels: not worth the size of the code
+      HWY_UNROLL(1)
+      for (std::int64_t i = 0; i < kColumns; ++i) column(j + i);
     }
   });
 }
 template <class T, class C, std::size_t kCount, class Value>
-HWY_INLINE void MapColumns(const Columns<T>& out, std::int64_t begin, std::int64_t end,
-                           std::int64_t channels, const Coefficients<C, kCount>& k, Store how,
-                           const Value& value) {
+EVENROW_ONCE void MapColumns(const Columns<T>& out, std::int64_t begin, std::int64_t end,
+                             std::int64_t channels, const Coefficients<C, kCount>& k, Store how,
+                             const Value& value) {
   constexpr std::int64_t kTogether = 4;
   if (how == Store::streamed) {
     for (; begin < end; ++begin) MapColumns<1, true>(out, begin, channels, k, value);
@@ -206,26 +212,31 @@ void ColumnNormalize(const Columns<const T>& x, const Columns<const T>& residual
   // finish(d, u, column, channel) makes y of u.
   const auto map = [&](const auto& finish) {
     if (residual.base == nullptr) {
-      ColumnMap(y, runs, range, channels, all, freedom, zero, [&](auto shift, auto width) {
-        const Columns<const T> from = moved(x, shift, width);
-        return [from, finish](auto d, std::int64_t j, std::int64_t c,
-                              const auto& with) EVENROW_INLINE {
-          FetchChannels(from, j, c, hn::MaxLanes(d));
-          const auto centered = hn::Sub(load(d, from.base + j * from.column + c), with.of[0]);
-          return finish(d, hn::MulAdd(centered, with.of[1], with.of[2]), j, c);
-        };
-      });
+      ColumnMap(y, runs, range, channels, all, freedom, zero,
+                [&](std::int64_t shift, std::int64_t width) {
+                  const Columns<const T> from = moved(x, shift, width);
+                  return [from, finish](auto d, std::int64_t j, std::int64_t c, const auto& with)
+                             EVENROW_INLINE {
+                               FetchChannels(from, j, c, hn::MaxLanes(d));
+                               const auto centered =
+                                   hn::Sub(load(d, from.base + j * from.column + c), with.of[0]);
+                               return finish(d, hn::MulAdd(centered, with.of[1], with.of[2]), j, c);
+                             };
+                });
     } else {
-      ColumnMap(y, runs, range, channels, all, freedom, zero, [&](auto shift, auto width) {
-        const Columns<const T> from = moved(x, shift, width), add = moved(residual, shift, width);
-        return [=](auto d, std::int64_t j, std::int64_t c, const auto& with) EVENROW_INLINE {
-          FetchChannels(from, j, c, hn::MaxLanes(d));
-          FetchChannels(add, j, c, hn::MaxLanes(d));
-          const auto centered = hn::Sub(load(d, from.base + j * from.column + c), with.of[0]);
-          const auto u = hn::MulAdd(centered, with.of[1], with.of[2]);
-          return finish(d, hn::Add(u, load(d, add.base + j * add.column + c)), j, c);
-        };
-      });
+      ColumnMap(
+          y, runs, range, channels, all, freedom, zero,
+          [&](std::int64_t shift, std::int64_t width) {
+            const Columns<const T> from = moved(x, shift, width),
+                                   add = moved(residual, shift, width);
+            return [=](auto d, std::int64_t j, std::int64_t c, const auto& with) EVENROW_INLINE {
+              FetchChannels(from, j, c, hn::MaxLanes(d));
+              FetchChannels(add, j, c, hn::MaxLanes(d));
+              const auto centered = hn::Sub(load(d, from.base + j * from.column + c), with.of[0]);
+              const auto u = hn::MulAdd(centered, with.of[1], with.of[2]);
+              return finish(d, hn::Add(u, load(d, add.base + j * add.column + c)), j, c);
+            };
+          });
     }
   };
   if (!with_relu) {
@@ -258,7 +269,7 @@ void ColumnInputGradient(const Columns<const T>& x, const Columns<const T>& dy,
     }
   };
   with_column_gate(gate, [&](auto kind) {
-    const auto make = [&](auto shift, auto width) {
+    const auto make = [&](std::int64_t shift, std::int64_t width) {
       const Columns<const T> from = moved(x, shift, width), incoming = moved(dy, shift, width);
       const Columns<T> through = moved(dresidual, shift, width);
       return [=, bits = gate.bits](auto d, std::int64_t j, std::int64_t c,

@@ -9,7 +9,7 @@
 namespace evenrow::kernels {
 
 /// Names of the targets that are compiled in and that this CPU runs, best first: of "avx512",
-/// "avx2", "sse4", "ssse3", "scalar" on x86-64. The last one is always "scalar".
+/// "avx2", "sse4", "scalar" on x86-64. The last one is always "scalar".
 std::vector<std::string> available_targets();
 
 /// The target that kernels run on now, as a kernel compiled for it says: it is dispatched like

@@ -7,6 +7,9 @@
 
 namespace evenrow::report {
 
+/// Characters in a line of a terminal: what is printed fits into them where it can.
+inline constexpr std::int64_t kLineWidth = 80;
+
 enum class Align { left, right };
 
 struct TableColumn {
