@@ -290,7 +290,7 @@ TEST(CStatus, OfEveryException) {
 }
 
 // The sanitizers end a process that asks for more memory than there is.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !EVENROW_SANITIZED
 TEST(CStatus, MoreMemoryThanThereIs) {
   evenrow_running* running = nullptr;
   for (const std::int64_t channels : {std::int64_t{1} << 59, std::int64_t{1} << 62}) {

@@ -14,12 +14,6 @@
 #include "support/every_target.hpp"
 #include "support/throws_error.hpp"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define EVENROW_SANITIZED 1
-#else
-#define EVENROW_SANITIZED 0
-#endif
-
 namespace evenrow {
 namespace {
 
