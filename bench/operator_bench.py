@@ -50,7 +50,7 @@ class Bench:
             if (options.bin / program).exists():
                 self.start(None, [options.bin / program])
         if options.torch:
-            self.start("PyTorch", [options.torch, HERE / "peers" / "torch_peer.py", threads],
+            self.start("PyTorch", [options.torch, HERE / "peers" / "torch_operator_peer.py", threads],
                        environment={} if options.malloc == "default" else KEEP_MEMORY)
         self.others = [name for name in self.peers if name != "Evenrow"]
         self.all_shapes = [shape for shape in read_shapes(options.shapes)

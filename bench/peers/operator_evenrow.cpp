@@ -8,7 +8,7 @@
 #include "core/sizes.hpp"
 #include "core/threads.hpp"
 #include "evenrow/batch_norm.hpp"
-#include "peer.hpp"
+#include "operator_case.hpp"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -272,5 +272,5 @@ int main(int argc, char** argv) {
   using namespace evenrow::bench;
   const int threads = evenrow::core::resolve_threads(argc > 1 ? std::atoi(argv[1]) : 0);
   return serve({{"name", "Evenrow"}, {"version", EVENROW_BENCH_VERSION}, {"threads", threads}},
-               [threads](const Case& c) { return make_any(c, threads); });
+               [threads](const json& request) { return make_any(Case(request), threads); });
 }

@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include "peer.hpp"
+#include "operator_case.hpp"
 
 namespace evenrow::bench {
 namespace {
@@ -243,5 +243,5 @@ int main() {
                              "." + std::to_string(version->patch);
   Runtime runtime;
   return serve({{"name", "oneDNN"}, {"version", number}, {"threads", omp_get_max_threads()}},
-               [&runtime](const Case& c) { return make(c, runtime); });
+               [&runtime](const json& request) { return make(Case(request), runtime); });
 }

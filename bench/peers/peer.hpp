@@ -1,7 +1,7 @@
-// What a peer of bench/operator_bench.py is: a program that answers requests, one JSON object a
-// line. It keeps the operations that were set up, by their id, until they are dropped.
+// What a peer of operator_bench.py and step_bench.py is: a program that answers requests, one JSON
+// object a line. It keeps the operations that were set up, by their id, until they are dropped.
 //   {"do": "hello"}                              -> {"name", "version", "threads"}
-//   {"do": "setup", "id", "op", "layout", ...}   -> {"ok": true} or {"unsupported": reason}
+//   {"do": "setup", "id", "op", ...}             -> {"ok": true} or {"unsupported": reason}
 //   {"do": "check", "id", "folder"}              -> {"ok": true}; runs once, writes its results
 //   {"do": "time", "id", "warmup", "calls"}      -> {"ns": all calls together}
 //   {"do": "drop", "id"}                         -> {"ok": true}
@@ -29,36 +29,6 @@ using nlohmann::json;
 
 struct Unsupported : std::runtime_error {
   using std::runtime_error::runtime_error;
-};
-
-/// What is to be computed, on which data: `[batch, channels, positions]` for nchw and feature_major
-/// (batch 1), `[batch, positions, channels]` for nhwc and nc (positions 1).
-struct Case {
-  std::string
-      op;  // forward, backward, infer, chain (forward, then a sum over y), copy, copy_stream
-  std::string layout;
-  std::string type;  // f32, f64, bf16, f16
-  std::int64_t batch = 0, channels = 0, positions = 0;
-  double eps = 0;
-  bool relu = false, residual = false;
-  std::vector<std::int64_t> lengths;
-  std::string data;  // the folder of x.bin, dy.bin, ...
-
-  explicit Case(const json& request)
-      : op(request.at("op")),
-        layout(request.at("layout")),
-        type(request.at("type")),
-        batch(request.at("outer")),
-        channels(request.at("channels")),
-        positions(request.at("inner")),
-        eps(request.at("eps")),
-        relu(request.value("activation", "none") == "relu"),
-        residual(request.value("residual", false)),
-        lengths(request.value("lengths", std::vector<std::int64_t>{})),
-        data(request.at("data")) {}
-
-  std::int64_t size() const { return batch * channels * positions; }
-  bool channels_last() const { return layout == "nhwc" || layout == "nc"; }
 };
 
 /// Uninitialized values on a cache line's boundary, as frameworks allocate them.
@@ -99,21 +69,6 @@ class Buffer {
   std::size_t count_ = 0;
 };
 
-/// The sum of a stretch, in partial sums that a compiler turns into vectors: what the next layer's
-/// reading of y stands for.
-inline float sum_of(const float* values, std::int64_t count) {
-  constexpr std::int64_t kPartial = 64;
-  float partial[kPartial] = {};
-  std::int64_t i = 0;
-  for (; i + kPartial <= count; i += kPartial) {
-    for (std::int64_t j = 0; j < kPartial; ++j) partial[j] += values[i + j];
-  }
-  for (; i < count; ++i) partial[i % kPartial] += values[i];
-  float sum = 0;
-  for (const float part : partial) sum += part;
-  return sum;
-}
-
 /// An operation that is ready to run, with its tensors.
 class Operation {
  public:
@@ -123,7 +78,7 @@ class Operation {
   virtual std::string implementation() const { return ""; }
 };
 
-using MakeOperation = std::function<std::unique_ptr<Operation>(const Case&)>;
+using MakeOperation = std::function<std::unique_ptr<Operation>(const json&)>;
 
 namespace detail {
 
@@ -135,7 +90,7 @@ inline json answer(const json& request, const json& hello, const MakeOperation& 
   if (what == "hello") return hello;
   const int id = request.at("id");
   if (what == "setup") {
-    operations[id] = make(Case(request));
+    operations[id] = make(request);
     return {{"ok", true}, {"implementation", operations[id]->implementation()}};
   }
   if (what == "drop") {

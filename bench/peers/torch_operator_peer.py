@@ -1,10 +1,11 @@
-"""PyTorch as a peer of bench/operator_bench.py; peer.hpp has the protocol. torch_peer.py THREADS
+"""PyTorch as a peer of bench/operator_bench.py; peer.hpp has the protocol.
+
+    torch_operator_peer.py THREADS
 
 Results are allocated by every call, as the interface has it; all else happens in setup. Sequences with
 channels last are given as images of as many pixels: that is the layout PyTorch has kernels for.
 """
 
-import json
 import math
 import pathlib
 import statistics
@@ -13,14 +14,11 @@ import time
 
 import numpy as np
 import torch
+from serving import Unsupported, serve
 from torch.nn import functional
 
 TYPES = {"f32": (np.float32, torch.float32), "f64": (np.float64, torch.float64),
          "bf16": (np.uint16, torch.bfloat16), "f16": (np.float16, torch.float16)}
-
-
-class Unsupported(Exception):
-    pass
 
 
 def sides(positions):
@@ -130,43 +128,10 @@ def call_overhead():
     return statistics.median(times) / 1e3
 
 
-def answer(request, operations):
-    what = request["do"]
-    if what == "hello":
-        return {"name": "PyTorch", "version": torch.__version__, "threads": torch.get_num_threads(),
-                "overhead_us": call_overhead()}
-    key = request["id"]
-    if what == "setup":
-        operations[key] = Operation(request)
-    elif what == "drop":
-        operations.pop(key, None)
-    elif what == "check":
-        operations[key].run()
-        operations[key].write(pathlib.Path(request["folder"]))
-    elif what == "time":
-        run = operations[key].run
-        for _ in range(request.get("warmup", 1)):
-            run()
-        start = time.perf_counter_ns()
-        for _ in range(request["calls"]):
-            run()
-        return {"ns": time.perf_counter_ns() - start}
-    else:
-        raise ValueError(f"unknown request: {what}")
-    return {"ok": True}
-
-
 def main():
     torch.set_num_threads(int(sys.argv[1]))
-    operations = {}
-    for line in sys.stdin:
-        try:
-            reply = answer(json.loads(line), operations)
-        except Unsupported as reason:
-            reply = {"unsupported": str(reason)}
-        except Exception as error:  # whatever it is, the driver has to know
-            reply = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(reply), flush=True)
+    serve({"name": "PyTorch", "version": torch.__version__, "threads": torch.get_num_threads(),
+           "overhead_us": call_overhead()}, Operation)
 
 
 if __name__ == "__main__":
