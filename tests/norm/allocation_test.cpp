@@ -1,40 +1,14 @@
-// No allocation per call: this executable counts what operator new is asked for.
+// No allocation per call.
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
-#include <cstdlib>
-#include <new>
 #include <thread>
 
 #include "norm_cases.hpp"
-
-namespace {
-std::atomic<std::int64_t> allocations = 0;
-}  // namespace
-
-// Not inlined: GCC would see only one of the two, and warn that they do not match.
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* const memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
+#include "support/allocations.hpp"
 
 namespace evenrow {
 namespace {
-
-template <class Call>
-std::int64_t allocations_of(const Call& call) {
-  const std::int64_t before = allocations;
-  call();
-  return allocations - before;
-}
 
 TEST(Allocation, IsCounted) {
   EXPECT_GT(allocations_of([] { std::vector<int> some(100); }), 0);

@@ -1,0 +1,34 @@
+// Counts what operator new is asked for, in the whole executable: to be included by one of its
+// sources.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+
+namespace evenrow {
+
+inline std::atomic<std::int64_t> allocations = 0;
+
+template <class Call>
+std::int64_t allocations_of(const Call& call) {
+  const std::int64_t before = allocations;
+  call();
+  return allocations - before;
+}
+
+}  // namespace evenrow
+
+// Not inlined: GCC would see only one of the two, and warn that they do not match.
+[[gnu::noinline]] void* operator new(std::size_t size) {
+  ++evenrow::allocations;
+  if (void* const memory = std::malloc(size == 0 ? 1 : size)) return memory;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
