@@ -53,22 +53,17 @@ HWY_INLINE void MapColumns(const Columns<T>& out, std::int64_t j, std::int64_t c
                            const Coefficients<C, kCount>& k, const Value& value) {
   // Copies: what a loop stores may be, as far as the compiler knows, what a reference refers to.
   ForVectors<C>(0, channels, [out, j, k, value](auto d, std::int64_t c) {
-    constexpr bool kWhole = hn::MaxLanes(d) == hn::MaxLanes(hn::ScalableTag<C>());
     const auto lanes = k.lanes(d, c);
-    const auto column = [&](std::int64_t i) EVENROW_INLINE {
-      store<kStream && kWhole>(value(d, i, c, lanes), d, out.base + i * out.column + c);
-    };
-    if constexpr (kWhole) {
-      HWY_UNROLL(8)
-      for (std::int64_t i = 0; i < kColumns; ++i) column(j + i);
-    } else {  // a few channels: not worth the size of the code
-      HWY_UNROLL(1)
-      for (std::int64_t i = 0; i < kColumns; ++i) column(j + i);
+    HWY_UNROLL(8)
+    for (std::int64_t i = 0; i < kColumns; ++i) {
+      constexpr bool kWhole = hn::MaxLanes(d) == hn::MaxLanes(hn::ScalableTag<C>());
+      store<kStream && kWhole>(value(d, j + i, c, lanes), d, out.base + (j + i) * out.column + c);
     }
   });
 }
+// Not inlined: its loops would be in each of its callers.
 template <class T, class C, std::size_t kCount, class Value>
-EVENROW_ONCE void MapColumns(const Columns<T>& out, std::int64_t begin, std::int64_t end,
+HWY_NOINLINE void MapColumns(const Columns<T>& out, std::int64_t begin, std::int64_t end,
                              std::int64_t channels, const Coefficients<C, kCount>& k, Store how,
                              const Value& value) {
   constexpr std::int64_t kTogether = 4;

@@ -22,14 +22,6 @@
 #ifndef EVENROW_INLINE
 #define EVENROW_INLINE __attribute__((always_inline))
 #endif
-// One copy of a function whose many loops would otherwise be in each of its callers.
-#ifndef EVENROW_ONCE
-#if defined(__GNUC__) && !defined(__clang__)
-#define EVENROW_ONCE __attribute__((noinline, noclone))
-#else
-#define EVENROW_ONCE __attribute__((noinline))
-#endif
-#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace evenrow::kernels {
