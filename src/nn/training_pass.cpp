@@ -18,15 +18,16 @@
 #include "kernels/targets.hpp"
 #include "kernels/updates.hpp"
 #include "nn/loss.hpp"
+#include "nn/row_block.hpp"
 #include "norm/coefficients.hpp"
 
 namespace evenrow {
 namespace {
 
-constexpr std::int64_t kRowBlock = 64;       // rows a task; fixed, so that bits are too
 constexpr std::int64_t kSumBlock = 1 << 14;  // gradients a partial sum of squares
 
 using kernels::Transpose;
+using nn::kRowBlock;
 
 // What one dense block keeps of a forward pass, all feature-major [units, examples]. Pointers to
 // the same buffer where the backward pass does not need the values apart:
