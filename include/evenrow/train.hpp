@@ -56,6 +56,7 @@ struct TrainOptions {
                                 ///< keep the best epoch's model; 0: never.
   double validation = 0.1;      ///< Part of the rows that is held out; [0, 1).
   std::uint64_t seed = 1;
+  Precision precision = Precision::f32;  ///< Of the training pass's products.
   int threads = 0;
 };
 

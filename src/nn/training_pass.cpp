@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <type_traits>
 #include <vector>
 
 #include "core/fail.hpp"
@@ -17,6 +19,7 @@
 #include "kernels/rows.hpp"
 #include "kernels/targets.hpp"
 #include "kernels/updates.hpp"
+#include "nn/half_products.hpp"
 #include "nn/loss.hpp"
 #include "nn/row_block.hpp"
 #include "norm/coefficients.hpp"
@@ -98,11 +101,17 @@ struct TrainingPass<T>::State {
   int threads = 1;
   std::vector<Block<T>> blocks;
   std::vector<T> gradients;
+  std::optional<nn::HalfProducts> half;  // with Precision::bf16, which only float has
   std::vector<T> skipped;  // gradient that goes past the blocks of a residual connection
   std::vector<double> square_sums;
   std::int64_t examples = 0;  // of the last run
   bool staged = false;        // batch statistics wait for commit or discard
 
+  void linear_rows(const T* parameters, const T* x, std::size_t b, std::int64_t first,
+                   std::int64_t rows);
+  void output_gradient_rows(const T* parameters, std::size_t b, std::int64_t first,
+                            std::int64_t rows);
+  void weight_gradient_rows(const T* x, std::size_t b, std::int64_t first, std::int64_t rows);
   void forward(const Network<T>& network, const T* x, std::uint64_t step);
   void forward_row(Block<T>& block, const T* parameters, std::int64_t row, const T* skip,
                    const core::RandomStream& dropout);
@@ -116,10 +125,66 @@ struct TrainingPass<T>::State {
   double gradient_square_sum();
 };
 
+// z = W x for the rows [first, first + rows) of a block.
+template <class T>
+void TrainingPass<T>::State::linear_rows(const T* parameters, const T* x, std::size_t b,
+                                         std::int64_t first, std::int64_t rows) {
+  const Block<T>& block = blocks[b];
+  const std::int64_t n = examples, in = block.inputs;
+  T* const z = block.linear + first * n;
+  if constexpr (std::is_same_v<T, float>) {
+    if (half) return half->forward(b, first, rows, z);
+  }
+  const T* const weight = parameters + block.weight + first * in;
+  if (b == 0) {  // x has an example a row
+    kernels::gemm(Transpose::no, Transpose::yes, rows, n, in, weight, in, x, in, z, n);
+  } else {
+    kernels::gemm(Transpose::no, Transpose::no, rows, n, in, weight, in,
+                  static_cast<const T*>(block.read), n, z, n);
+  }
+}
+
+// dA = W' dZ of the next block, for some rows of a block.
+template <class T>
+void TrainingPass<T>::State::output_gradient_rows(const T* parameters, std::size_t b,
+                                                  std::int64_t first, std::int64_t rows) {
+  const Block<T>&block = blocks[b], &next = blocks[b + 1];
+  const std::int64_t n = examples;
+  T* const g = block.gradient + first * n;
+  if constexpr (std::is_same_v<T, float>) {
+    if (half) return half->output_gradient(b, first, rows, g);
+  }
+  kernels::gemm(Transpose::yes, Transpose::no, rows, n, next.spec.units,
+                parameters + next.weight + first, block.spec.units,
+                static_cast<const T*>(next.gradient), n, g, n);
+}
+
+// dW = dZ X' for some rows of a block.
+template <class T>
+void TrainingPass<T>::State::weight_gradient_rows(const T* x, std::size_t b, std::int64_t first,
+                                                  std::int64_t rows) {
+  const Block<T>& block = blocks[b];
+  const std::int64_t n = examples, in = block.inputs;
+  T* const dw = gradients.data() + block.weight + first * in;
+  if constexpr (std::is_same_v<T, float>) {
+    if (half) return half->weight_gradient(b, first, rows, dw);
+  }
+  const T* const dz = block.gradient + first * n;
+  if (b == 0) {
+    kernels::gemm(Transpose::no, Transpose::no, rows, in, n, dz, n, x, in, dw, in);
+  } else {
+    kernels::gemm(Transpose::no, Transpose::yes, rows, in, n, dz, n,
+                  static_cast<const T*>(block.read), n, dw, in);
+  }
+}
+
 // z = W x for a block of rows, then everything that follows, row by row.
 template <class T>
 void TrainingPass<T>::State::forward(const Network<T>& network, const T* x, std::uint64_t step) {
   const T* parameters = network.parameters().data();
+  if constexpr (std::is_same_v<T, float>) {
+    if (half) half->begin(network, x, examples, threads);
+  }
   for (std::size_t b = 0; b < blocks.size(); ++b) {
     Block<T>& block = blocks[b];
     Block<T>* const next = b + 1 < blocks.size() ? &blocks[b + 1] : nullptr;
@@ -127,24 +192,19 @@ void TrainingPass<T>::State::forward(const Network<T>& network, const T* x, std:
     const T* skip = span > 0 ? blocks[b - span].output : nullptr;
     const core::RandomStream dropout(options.seed, core::Purpose::dropout,
                                      step * blocks.size() + b);
-    const std::int64_t n = examples, in = block.inputs;
+    const std::int64_t n = examples;
     core::parallel_for(threads, core::block_count(block.spec.units, kRowBlock),
                        [&](std::int64_t task) {
                          const std::int64_t first = task * kRowBlock;
                          const std::int64_t last = std::min(first + kRowBlock, block.spec.units);
-                         const T* weight = parameters + block.weight + first * in;
-                         T* z = block.linear + first * n;
-                         if (b == 0) {  // x has an example a row
-                           kernels::gemm(Transpose::no, Transpose::yes, last - first, n, in, weight,
-                                         in, x, in, z, n);
-                         } else {
-                           kernels::gemm(Transpose::no, Transpose::no, last - first, n, in, weight,
-                                         in, static_cast<const T*>(block.read), n, z, n);
-                         }
+                         linear_rows(parameters, x, b, first, last - first);
                          for (std::int64_t row = first; row < last; ++row) {
                            forward_row(block, parameters, row, skip, dropout);
-                           if (next != nullptr)
-                             read_row(*next, parameters, row, block.output + row * n);
+                           if (next == nullptr) continue;
+                           read_row(*next, parameters, row, block.output + row * n);
+                           if constexpr (std::is_same_v<T, float>) {
+                             if (half) half->round_read(b + 1, row, next->read + row * n);
+                           }
                          }
                        });
   }
@@ -231,37 +291,30 @@ void TrainingPass<T>::State::backward(const Network<T>& network, const T* x) {
   for (std::size_t b = blocks.size(); b-- > 0;) {
     Block<T>& block = blocks[b];
     Block<T>* const next = b + 1 < blocks.size() ? &blocks[b + 1] : nullptr;
-    const std::int64_t in = block.inputs;
     const auto index = static_cast<std::int64_t>(b);
     const bool joins = past != nullptr && past - blocks.data() - past->spec.residual == index;
-    core::parallel_for(
-        threads, core::block_count(block.spec.units, kRowBlock), [&](std::int64_t task) {
-          const std::int64_t first = task * kRowBlock;
-          const std::int64_t last = std::min(first + kRowBlock, block.spec.units);
-          if (next != nullptr) {
-            kernels::gemm(Transpose::yes, Transpose::no, last - first, n, next->spec.units,
-                          parameters + next->weight + first, block.spec.units,
-                          static_cast<const T*>(next->gradient), n, block.gradient + first * n, n);
-          }
-          for (std::int64_t row = first; row < last; ++row) {
-            T* const g = block.gradient + row * n;
-            T* const aside = skipped.data() + row * n;
-            if (next != nullptr) unread_row(*next, parameters, row, block.output + row * n, g);
-            if (joins) {
-              for (std::int64_t i = 0; i < n; ++i) g[i] += aside[i];
-            }
-            if (block.spec.residual > 0) std::copy_n(g, n, aside);
-            backward_row(block, parameters, row);
-          }
-          const T* dz = block.gradient + first * n;
-          T* dw = gradients.data() + block.weight + first * in;
-          if (b == 0) {
-            kernels::gemm(Transpose::no, Transpose::no, last - first, in, n, dz, n, x, in, dw, in);
-          } else {
-            kernels::gemm(Transpose::no, Transpose::yes, last - first, in, n, dz, n,
-                          static_cast<const T*>(block.read), n, dw, in);
-          }
-        });
+    core::parallel_for(threads, core::block_count(block.spec.units, kRowBlock),
+                       [&](std::int64_t task) {
+                         const std::int64_t first = task * kRowBlock;
+                         const std::int64_t last = std::min(first + kRowBlock, block.spec.units);
+                         if (next != nullptr)
+                           output_gradient_rows(parameters, b, first, last - first);
+                         for (std::int64_t row = first; row < last; ++row) {
+                           T* const g = block.gradient + row * n;
+                           T* const aside = skipped.data() + row * n;
+                           if (next != nullptr)
+                             unread_row(*next, parameters, row, block.output + row * n, g);
+                           if (joins) {
+                             for (std::int64_t i = 0; i < n; ++i) g[i] += aside[i];
+                           }
+                           if (block.spec.residual > 0) std::copy_n(g, n, aside);
+                           backward_row(block, parameters, row);
+                           if constexpr (std::is_same_v<T, float>) {
+                             if (half) half->round_gradient(b, row, g);
+                           }
+                         }
+                         weight_gradient_rows(x, b, first, last - first);
+                       });
     if (block.spec.residual > 0) past = &block;
   }
 }
@@ -343,6 +396,13 @@ TrainingPass<T>::TrainingPass(const NetworkSpec& spec, const TrainingPassOptions
   if (options.max_examples < 1) {
     core::fail(ErrorKind::usage, "training pass: max_examples {}, expected at least 1",
                options.max_examples);
+  }
+  if (options.precision == Precision::bf16) {
+    if constexpr (std::is_same_v<T, float>) {
+      state_->half.emplace(spec, options.max_examples);
+    } else {
+      core::fail(ErrorKind::usage, "training pass: precision bf16 is for networks of float");
+    }
   }
   state_->spec = spec;
   state_->options = options;

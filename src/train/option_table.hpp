@@ -56,6 +56,8 @@ void visit_options(Options& o, Visitor&& visit) {
         "stop after so many epochs without a better validation loss, keep the best; 0: never");
   visit("validation", o.validation, "part of the training data held out, in [0, 1)");
   visit("seed", o.seed, "seed of weights, shuffles and dropout");
+  visit("precision", o.precision,
+        "operands of matrix products in training; bf16: faster where the processor has it");
   visit("threads", o.threads, "threads; 0: all; never changes a result");
 }
 
