@@ -6,6 +6,7 @@
 #include "core/sizes.hpp"
 #include "core/threads.hpp"
 #include "kernels/updates.hpp"
+#include "nn/layout.hpp"
 #include "nn/row_block.hpp"
 
 namespace evenrow::nn {
@@ -32,12 +33,12 @@ HalfProducts::HalfProducts(const NetworkSpec& spec, std::int64_t max_examples) :
                "precision bf16: this processor does not multiply bfloat16 (AVX-512 BF16 or AMX), "
                "so it would only be slower; use precision f32");
   }
-  const Network<float> network(spec, 0);  // where its weights lie
+  const std::vector<ParameterSlot> slots = parameter_slots(spec);
   blocks_.resize(spec.blocks.size());
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
-    const auto weight = network.parameter(b, ParameterKind::weight);
-    blocks_[b].offset = weight.data() - network.parameters().data();
-    blocks_[b].weight.resize(weight.size());
+    const ParameterSlot& weight = *find_slot(slots, b, ParameterKind::weight);
+    blocks_[b].offset = weight.offset;
+    blocks_[b].weight.resize(static_cast<std::size_t>(weight.size()));
     blocks_[b].read.resize(static_cast<std::size_t>(spec.inputs_of(b) * max_examples));
     blocks_[b].gradient.resize(static_cast<std::size_t>(spec.blocks[b].units * max_examples));
   }

@@ -5,6 +5,7 @@
 #include "evenrow/training_pass.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <optional>
 #include <type_traits>
@@ -20,6 +21,7 @@
 #include "kernels/targets.hpp"
 #include "kernels/updates.hpp"
 #include "nn/half_products.hpp"
+#include "nn/layout.hpp"
 #include "nn/loss.hpp"
 #include "nn/row_block.hpp"
 #include "norm/coefficients.hpp"
@@ -72,7 +74,7 @@ struct Block {
     };
     const bool gelu = spec.activation == Activation::gelu;
     const bool reads_its_output = !gelu && spec.activation != Activation::none;
-    buffers.reserve(7);
+    buffers.reserve(6);
     read_in = norm_first() ? input_buffer() : before;
     const bool apart = spec.input_activation == Activation::gelu ||
                        (spec.input_activation != Activation::none && !norm_first());
@@ -83,7 +85,6 @@ struct Block {
     const bool changes_output = spec.dropout > 0.0 || spec.residual > 0;
     const bool new_output = norm_after() || (changes_output && reads_its_output);
     output = new_output ? buffer() : activation_out;
-    gradient = buffer();
     if (spec.dropout > 0.0) kept.resize(size);
     if (spec.norm == Norm::batch) {
       mean.resize(static_cast<std::size_t>(norm_first() ? inputs : spec.units));
@@ -102,6 +103,8 @@ struct TrainingPass<T>::State {
   std::vector<Block<T>> blocks;
   std::vector<T> gradients;
   std::optional<nn::HalfProducts> half;  // with Precision::bf16, which only float has
+  // What blocks hand back: a block reads that of the next one, so two take turns.
+  std::array<std::vector<T>, 2> handed_back;
   std::vector<T> skipped;  // gradient that goes past the blocks of a residual connection
   std::vector<double> square_sums;
   std::int64_t examples = 0;  // of the last run
@@ -390,12 +393,20 @@ template <class T>
 TrainingPass<T>::TrainingPass(const NetworkSpec& spec, const TrainingPassOptions& options)
     : state_(std::make_unique<State>()) {
   kernels::apply_target_environment();
-  // The layout of the parameters is the network's own: one that is never trained tells it.
-  const Network<T> network(spec, 0);
+  check(spec);
   nn::check_loss(options.loss, spec.outputs());
   if (options.max_examples < 1) {
     core::fail(ErrorKind::usage, "training pass: max_examples {}, expected at least 1",
                options.max_examples);
+  }
+  std::int64_t widest = 0;
+  for (std::size_t b = 0; b < spec.blocks.size(); ++b) {
+    const std::int64_t units = spec.blocks[b].units;
+    if (!core::checked_product(units, options.max_examples)) {
+      core::fail(ErrorKind::usage, "training pass: block {}: {} units x {} examples are too many",
+                 b, units, options.max_examples);
+    }
+    widest = std::max(widest, units);
   }
   if (options.precision == Precision::bf16) {
     if constexpr (std::is_same_v<T, float>) {
@@ -407,27 +418,28 @@ TrainingPass<T>::TrainingPass(const NetworkSpec& spec, const TrainingPassOptions
   state_->spec = spec;
   state_->options = options;
   state_->threads = core::resolve_threads(options.threads);
-  state_->gradients.resize(network.parameters().size());
-  state_->square_sums.resize(static_cast<std::size_t>(
-      core::block_count(static_cast<std::int64_t>(network.parameters().size()), kSumBlock)));
+  const std::vector<ParameterSlot> slots = nn::parameter_slots(spec);
+  const std::int64_t parameters = nn::parameter_count(slots);
+  state_->gradients.resize(static_cast<std::size_t>(parameters));
+  state_->square_sums.resize(static_cast<std::size_t>(core::block_count(parameters, kSumBlock)));
   state_->blocks.resize(spec.blocks.size());
+  for (std::vector<T>& gradient : state_->handed_back) {
+    gradient.resize(static_cast<std::size_t>(widest * options.max_examples));
+  }
   std::int64_t skipped = 0;
   for (std::size_t b = 0; b < spec.blocks.size(); ++b) {
     Block<T>& block = state_->blocks[b];
     block.spec = spec.blocks[b];
     block.inputs = spec.inputs_of(b);
     const auto offset = [&](ParameterKind kind) {
-      const auto values = network.parameter(b, kind);
-      return values.empty() ? 0 : values.data() - network.parameters().data();
+      const ParameterSlot* const slot = nn::find_slot(slots, b, kind);
+      return slot == nullptr ? 0 : slot->offset;
     };
     block.weight = offset(ParameterKind::weight);
     block.bias = offset(ParameterKind::bias);
     block.gamma = offset(ParameterKind::gamma);
     block.beta = offset(ParameterKind::beta);
-    if (!core::checked_product(block.spec.units, options.max_examples)) {
-      core::fail(ErrorKind::usage, "training pass: block {}: {} units x {} examples are too many",
-                 b, block.spec.units, options.max_examples);
-    }
+    block.gradient = state_->handed_back[b % 2].data();
     block.allocate(options.max_examples, b > 0 ? state_->blocks[b - 1].output : nullptr);
     if (block.spec.residual > 0) skipped = std::max(skipped, block.spec.units);
   }
