@@ -31,6 +31,8 @@ TEST(Config, EveryOptionComesBackAsItWas) {
   options.activation = Activation::gelu;
   options.dropout = 0.1;
   options.initialization = Initialization::xavier;
+  options.init_scale = 0.5;
+  options.input_scale = 2.0;
   options.loss = LossKind::huber;
   options.label_smoothing = 0.05;
   options.huber_delta = 2.5;
@@ -58,7 +60,7 @@ TEST(Config, EveryOptionComesBackAsItWas) {
     EXPECT_NE(line(text), line(defaults)) << key;
     ++fields;
   });
-  EXPECT_EQ(fields, 36);
+  EXPECT_EQ(fields, 38);
 }
 
 TEST(Config, NothingGivenMeansDefaults) {
