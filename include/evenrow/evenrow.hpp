@@ -7,6 +7,7 @@
 #include "evenrow/error.hpp"
 #include "evenrow/evaluate.hpp"
 #include "evenrow/input_normalization.hpp"
+#include "evenrow/lr_find.hpp"
 #include "evenrow/model.hpp"
 #include "evenrow/network.hpp"
 #include "evenrow/optimizer.hpp"
