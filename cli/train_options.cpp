@@ -181,10 +181,14 @@ GivenTrainOptions::GivenTrainOptions(CLI::App& parser, const std::set<std::strin
 
 void GivenTrainOptions::apply_to(TrainOptions& options) const {
   training::visit_options(options, [&](std::string_view key, auto& field, std::string_view) {
-    const auto found = given_.find(std::string(key));
-    if (found == given_.end() || found->second.option->count() == 0) return;
-    field = parse(long_option(key), found->second.text, field);
+    if (!gave(std::string(key))) return;
+    field = parse(long_option(key), given_.at(std::string(key)).text, field);
   });
+}
+
+bool GivenTrainOptions::gave(const std::string& key) const {
+  const auto found = given_.find(key);
+  return found != given_.end() && found->second.option->count() > 0;
 }
 
 std::string GivenTrainOptions::first_given_but_threads() const {

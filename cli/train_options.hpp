@@ -27,6 +27,9 @@ class GivenTrainOptions {
   /// Sets what the command line gave, leaves the rest. Errors (usage): names the option.
   void apply_to(TrainOptions& options) const;
 
+  /// Whether the command line gave the option of this key ("batch_size").
+  bool gave(const std::string& key) const;
+
   /// The first option given apart from --threads, for messages ("--epochs"); empty: none.
   std::string first_given_but_threads() const;
 

@@ -3,6 +3,7 @@
 
 #include "evenrow/activation.hpp"
 #include "evenrow/batch_norm.hpp"
+#include "evenrow/compare.hpp"
 #include "evenrow/dataset.hpp"
 #include "evenrow/error.hpp"
 #include "evenrow/evaluate.hpp"

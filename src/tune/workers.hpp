@@ -53,13 +53,13 @@ struct NextJob {
 /// What run_jobs does. All but `run` is called in the parent, from the thread of run_jobs.
 struct Jobs {
   int workers = 1;  ///< Processes at a time.
-  std::function<NextJob()> next;
+  std::function<NextJob()> next{};
   /// The job itself, in its own process: what it changes in memory is lost when it ends, only what
   /// it reports or writes to files stays. It may start threads of its own.
-  std::function<void(std::int64_t job, Parent& parent)> run;
+  std::function<void(std::int64_t job, Parent& parent)> run{};
   /// A report came: whether the job shall go on.
-  std::function<bool(std::int64_t job, std::string_view text)> on_report;
-  std::function<void(const JobEnd& end)> on_end;
+  std::function<bool(std::int64_t job, std::string_view text)> on_report{};
+  std::function<void(const JobEnd& end)> on_end{};
   /// Asked about ten times a second. True: no job is started any more, the running ones are told to
   /// stop and are waited for.
   std::function<bool()> stop_requested = [] { return false; };
