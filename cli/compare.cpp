@@ -241,7 +241,7 @@ Command add_compare(CLI::App& app) {
       "what is missing. More values, norms or seeds may be added in the same way.\n\n"
       "The other options are those of evenrow train.",
       "evenrow compare fashion-mnist --vary lr --optimizer sgd --out runs/rates\n"
-      "evenrow compare flowers.csv --vary depth --hidden 32 --values 1,2,4,8 --out runs/depths");
+      "evenrow compare flowers.csv --vary depth --hidden 32 --out runs/depths");
   auto arguments = std::make_shared<CompareArguments>(*parser);
   add_data_and_config(*parser, arguments->data, arguments->config);
   const auto option = [&](const char* name, auto& value, const std::string& type,

@@ -29,7 +29,7 @@ struct LearningRateCurve {
   std::vector<LearningRatePoint> points;
   bool diverged = false;  ///< It ended before `to`; see find_learning_rate.
   bool stopped = false;   ///< The observer said so.
-  /// Empty when the smoothed loss never fell below where it began:
+  /// Empty when the smoothed loss never fell by a twentieth of where it began:
   std::optional<double> lowest;  ///< Where the smoothed loss is lowest.
   /// Where it falls fastest against the logarithm of the learning rate, up to `lowest`.
   std::optional<double> steepest;
