@@ -78,7 +78,7 @@ void judge(LearningRateCurve& curve, std::int64_t window) {
   }
   curve.lowest = points[static_cast<std::size_t>(lowest)].learning_rate;
   curve.steepest = points[static_cast<std::size_t>(steepest)].learning_rate;
-  curve.suggestion = *curve.lowest / 10.0;
+  curve.suggestion = std::sqrt(*curve.steepest * *curve.lowest);
 }
 
 }  // namespace
