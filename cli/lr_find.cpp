@@ -151,7 +151,7 @@ Exit run(const LrFindArguments& arguments) {
 Command add_lr_find(CLI::App& app) {
   CLI::App* parser = add_verb(
       app, "lr-find", "lr-find DATA [OPTION]...",
-      "Finds a learning rate: a short run in which it grows with every step.\n\n"
+      "Finds a learning rate by one short run in which it grows with every step.\n\n"
       "The learning-rate range test (Smith, 2017). The learning rate grows from --from to --to, by "
       "the same factor a step; the loss first hardly moves, then falls, then rises again. It ends "
       "early when the loss runs away. Suggested is the rate half way, in the logarithm, between "

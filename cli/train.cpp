@@ -131,8 +131,8 @@ Command add_train(CLI::App& app) {
     parser->add_option(name, text, help)->type_name(value)->group("Run");
   };
   auto arguments = std::make_shared<TrainArguments>(*parser);
-  add_data_and_config(*parser, arguments->data, arguments->config);
   run_options("--out", arguments->out, "RUN", "Folder for the run; must not exist or be empty.");
+  add_data_and_config(*parser, arguments->data, arguments->config);
   run_options("--resume", arguments->resume, "RUN", "Go on with a run that was stopped or killed.");
   return {parser, [arguments] {
             return arguments->resume.empty() ? train_new(*arguments) : resume(*arguments);
