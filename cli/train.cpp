@@ -12,7 +12,6 @@
 #include "describe.hpp"
 #include "evenrow/train.hpp"
 #include "help.hpp"
-#include "io/read_file.hpp"
 #include "output.hpp"
 #include "progress.hpp"
 #include "report/numbers.hpp"
@@ -29,12 +28,6 @@ struct TrainArguments {
   std::string data, config, out, resume;
   GivenTrainOptions given;
 };
-
-TrainOptions read_options(const fs::path& path) {
-  const auto bytes = io::read_file(path);
-  return options_from_toml({reinterpret_cast<const char*>(bytes.data()), bytes.size()},
-                           path.string());
-}
 
 // The epoch (from 1) whose model early stopping kept.
 std::int64_t best_epoch(const TrainResult& result) {
@@ -101,20 +94,11 @@ Exit resume(const TrainArguments& arguments) {
 }
 
 Exit train_new(const TrainArguments& arguments) {
-  TrainOptions options;
-  if (!arguments.config.empty()) options = read_options(arguments.config);
-  arguments.given.apply_to(options);
-  if (!arguments.data.empty()) options.data = arguments.data;
-  if (options.data.empty()) {
-    core::fail(ErrorKind::usage,
-               "DATA is missing: a CSV, npy, npz or IDX file, or fashion-mnist; see evenrow train "
-               "--help");
-  }
+  const TrainOptions options = gathered_options(arguments.data, arguments.config, arguments.given);
   if (arguments.out.empty()) {
     core::fail(ErrorKind::usage,
                "--out is missing: the folder to be made for the run, such as --out runs/first");
   }
-  check(options);
   const fs::path folder = arguments.out;
   TrainProgress progress(options, folder);
   return finish(train_run(options, folder, &progress), options, folder, progress);
@@ -147,12 +131,8 @@ Command add_train(CLI::App& app) {
     parser->add_option(name, text, help)->type_name(value)->group("Run");
   };
   auto arguments = std::make_shared<TrainArguments>(*parser);
-  parser->add_option("DATA", arguments->data,
-                     "A CSV file (.csv, .tsv, .txt), .npy, .npz or IDX images (all but npz also "
-                     "gzipped), or the word fashion-mnist.");
   run_options("--out", arguments->out, "RUN", "Folder for the run; must not exist or be empty.");
-  run_options("--config", arguments->config, "FILE",
-              "Options from a TOML file, such as the config.toml of an earlier run.");
+  add_data_and_config(*parser, arguments->data, arguments->config);
   run_options("--resume", arguments->resume, "RUN", "Go on with a run that was stopped or killed.");
   return {parser, [arguments] {
             return arguments->resume.empty() ? train_new(*arguments) : resume(*arguments);

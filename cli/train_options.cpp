@@ -15,6 +15,7 @@
 #include "core/fail.hpp"
 #include "core/nearest.hpp"
 #include "io/names.hpp"
+#include "io/read_file.hpp"
 #include "nn/names.hpp"
 #include "train/names.hpp"
 #include "train/option_table.hpp"
@@ -34,17 +35,23 @@ Number parse_number(const std::string& option, std::string_view text, std::strin
   return value;
 }
 
-UnitList parse_units(const std::string& option, std::string_view text) {
-  UnitList units;
-  if (text == "none") return units;
+template <class Number>
+std::vector<Number> parse_list(const std::string& option, std::string_view text,
+                               std::string_view expected) {
+  std::vector<Number> numbers;
   for (std::size_t at = 0; at <= text.size();) {
     const std::size_t end = std::min(text.find(',', at), text.size());
-    units.push_back(parse_number<std::int64_t>(
-        option, text.substr(at, end - at),
-        "whole numbers with commas between them and no blanks, such as 256,128, or none"));
+    numbers.push_back(parse_number<Number>(option, text.substr(at, end - at), expected));
     at = end + 1;
   }
-  return units;
+  return numbers;
+}
+
+UnitList parse_units(const std::string& option, std::string_view text) {
+  if (text == "none") return {};
+  return parse_list<std::int64_t>(
+      option, text,
+      "whole numbers with commas between them and no blanks, such as 256,128, or none");
 }
 
 template <class E>
@@ -147,15 +154,15 @@ constexpr std::pair<std::string_view, std::string_view> kValueNames[] = {
 
 }  // namespace
 
-GivenTrainOptions::GivenTrainOptions(CLI::App& parser) {
+GivenTrainOptions::GivenTrainOptions(CLI::App& parser, const std::set<std::string_view>& without) {
   TrainOptions defaults;
   std::string group;
   training::visit_options(
       defaults, [&](std::string_view key, const auto& field, std::string_view help) {
-        if (key == "data") return;  // the positional argument
         for (const auto& [first, heading] : kGroups) {
           if (key == first) group = heading;
         }
+        if (key == "data" || without.contains(key)) return;  // data: the positional argument
         Given& given = given_[std::string(key)];
         CLI::Option* option = nullptr;
         if constexpr (std::is_same_v<std::remove_cvref_t<decltype(field)>, bool>) {
@@ -174,10 +181,14 @@ GivenTrainOptions::GivenTrainOptions(CLI::App& parser) {
 
 void GivenTrainOptions::apply_to(TrainOptions& options) const {
   training::visit_options(options, [&](std::string_view key, auto& field, std::string_view) {
-    const auto found = given_.find(std::string(key));
-    if (found == given_.end() || found->second.option->count() == 0) return;
-    field = parse(long_option(key), found->second.text, field);
+    if (!gave(std::string(key))) return;
+    field = parse(long_option(key), given_.at(std::string(key)).text, field);
   });
+}
+
+bool GivenTrainOptions::gave(const std::string& key) const {
+  const auto found = given_.find(key);
+  return found != given_.end() && found->second.option->count() > 0;
 }
 
 std::string GivenTrainOptions::first_given_but_threads() const {
@@ -185,6 +196,43 @@ std::string GivenTrainOptions::first_given_but_threads() const {
     if (key != "threads" && given.option->count() > 0) return long_option(key);
   }
   return {};
+}
+
+TrainOptions read_options(const std::filesystem::path& path) {
+  const auto bytes = io::read_file(path);
+  return options_from_toml({reinterpret_cast<const char*>(bytes.data()), bytes.size()},
+                           path.string());
+}
+
+TrainOptions gathered_options(const std::string& data, const std::string& config,
+                              const GivenTrainOptions& given) {
+  TrainOptions options;
+  if (!config.empty()) options = read_options(config);
+  given.apply_to(options);
+  if (!data.empty()) options.data = data;
+  if (options.data.empty()) {
+    core::fail(ErrorKind::usage,
+               "DATA is missing: a CSV, npy, npz or IDX file, or fashion-mnist; see evenrow train "
+               "--help");
+  }
+  check(options);
+  return options;
+}
+
+std::vector<double> parse_numbers(const std::string& option, std::string_view text) {
+  return parse_list<double>(option, text,
+                            "numbers with commas between them and no blanks, such as 0.01,0.1,1");
+}
+
+void add_data_and_config(CLI::App& parser, std::string& data, std::string& config) {
+  parser.add_option("DATA", data,
+                    "A CSV file (.csv, .tsv, .txt), .npy, .npz or IDX images (all but npz also "
+                    "gzipped), or the word fashion-mnist.");
+  parser
+      .add_option("--config", config,
+                  "Options from a TOML file, such as the config.toml of an earlier run.")
+      ->type_name("FILE")
+      ->group("Run");
 }
 
 }  // namespace evenrow::cli

@@ -3,8 +3,12 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <map>
+#include <set>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "evenrow/train.hpp"
 
@@ -15,12 +19,16 @@ namespace evenrow::cli {
 class GivenTrainOptions {
  public:
   /// Adds all options to `parser`, which keeps pointers into this object: it stays where it is.
-  explicit GivenTrainOptions(CLI::App& parser);
+  /// `without`: keys that mean nothing to this verb.
+  explicit GivenTrainOptions(CLI::App& parser, const std::set<std::string_view>& without = {});
   GivenTrainOptions(const GivenTrainOptions&) = delete;
   GivenTrainOptions& operator=(const GivenTrainOptions&) = delete;
 
   /// Sets what the command line gave, leaves the rest. Errors (usage): names the option.
   void apply_to(TrainOptions& options) const;
+
+  /// Whether the command line gave the option of this key ("batch_size").
+  bool gave(const std::string& key) const;
 
   /// The first option given apart from --threads, for messages ("--epochs"); empty: none.
   std::string first_given_but_threads() const;
@@ -32,5 +40,19 @@ class GivenTrainOptions {
   };
   std::map<std::string, Given> given_;  // by key; a map, because its elements never move
 };
+
+/// Options from a TOML file. Errors: io; usage, as options_from_toml.
+TrainOptions read_options(const std::filesystem::path& path);
+
+/// Checked options: those of the file `config` (if not empty), then those of the command line, then
+/// `data` (if not empty). Errors (usage): no data; see check().
+TrainOptions gathered_options(const std::string& data, const std::string& config,
+                              const GivenTrainOptions& given);
+
+/// The numbers of "0.1,1,10". Errors (usage): names the option.
+std::vector<double> parse_numbers(const std::string& option, std::string_view text);
+
+/// Adds the positional DATA and --config, which go with GivenTrainOptions.
+void add_data_and_config(CLI::App& parser, std::string& data, std::string& config);
 
 }  // namespace evenrow::cli

@@ -42,6 +42,9 @@ struct TrainOptions {
   Activation activation = Activation::relu;
   double dropout = 0.0;
   Initialization initialization = Initialization::automatic;
+  double init_scale = 1.0;   ///< Factor of all initial weights.
+  double input_scale = 1.0;  ///< Standard deviation of the normalized inputs; part of the model,
+                             ///< whose InputNormalization has variance / input_scale^2.
   /// Empty: cross_entropy for classification, squared_error for regression.
   std::optional<LossKind> loss{};
   double label_smoothing = 0.0;

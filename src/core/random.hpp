@@ -14,7 +14,14 @@ std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
                                         std::array<std::uint32_t, 2> key) noexcept;
 
 /// What a stream of random numbers is for; streams with different purposes never overlap.
-enum class Purpose : std::uint32_t { weights = 1, shuffle = 2, dropout = 3, split = 4, test = 5 };
+enum class Purpose : std::uint32_t {
+  weights = 1,
+  shuffle = 2,
+  dropout = 3,
+  split = 4,
+  test = 5,
+  bootstrap = 6
+};
 
 /// The random numbers of one purpose and one `instance` (a layer, an epoch, a step).
 class RandomStream {

@@ -89,6 +89,7 @@ Inference<T>::Inference(const Network<T>& network, std::int64_t max_examples, in
 template <class T>
 void Inference<T>::run(const Network<T>& network, const T* x, std::int64_t examples,
                        T* y) noexcept {
+  const core::SignalsWait wait;
   const std::int64_t inputs = network.inputs(), outputs = network.outputs();
   core::parallel_for(threads_, threads_, [&](std::int64_t thread) {
     T* const scratch = scratch_.data() + thread * kMatrices * matrix_;

@@ -47,6 +47,7 @@ void StepProducts::product(std::int64_t rows, const Block& block) const {
 
 void StepProducts::run() {
   using kernels::Transpose;
+  const core::SignalsWait wait;
   const std::int64_t n = examples_;
   for (std::size_t b = 0; b < layers_.size(); ++b) {
     const std::int64_t in = layers_[b].inputs;

@@ -482,6 +482,7 @@ PassResult TrainingPass<T>::run(const Network<T>& network, const MiniBatch<T>& b
     }
   }
 
+  const core::SignalsWait wait;
   state.staged = false;
   state.examples = examples;
   state.forward(network, batch.x.data(), step);

@@ -37,6 +37,9 @@ std::optional<Problem> find_problem(const TrainOptions& o) {
   const auto at_least_zero = [&](double value, const char* key) {
     require(value >= 0.0 && std::isfinite(value), key, value, "a number >= 0");
   };
+  const auto scale = [&](double value, const char* key) {
+    require(value >= 1e-9 && value <= 1e9, key, value, "a number from 1e-9 to 1e9");
+  };
   for (const std::int64_t units : o.hidden) {
     require(units >= 1, "hidden", units, "layers of at least 1 unit");
   }
@@ -49,6 +52,8 @@ std::optional<Problem> find_problem(const TrainOptions& o) {
   require(o.norm_new_weight > 0.0 && o.norm_new_weight <= 1.0, "norm_new_weight", o.norm_new_weight,
           "a number in (0, 1]");
   fraction(o.dropout, "dropout");
+  scale(o.init_scale, "init_scale");
+  scale(o.input_scale, "input_scale");
   fraction(o.label_smoothing, "label_smoothing");
   require(o.huber_delta > 0.0 && std::isfinite(o.huber_delta), "huber_delta", o.huber_delta,
           "a number > 0");

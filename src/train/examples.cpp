@@ -159,6 +159,13 @@ Model fit_model(const Dataset& data, const TrainOptions& options,
     model.target_scale = squares > 0.0 ? std::sqrt(squares / n) : 1.0;
   }
   model.inputs = InputNormalization::fit(data, rows);
+  if (options.input_scale != 1.0) {
+    std::vector<double> variance(model.inputs.variance().begin(), model.inputs.variance().end());
+    for (double& value : variance) value /= options.input_scale * options.input_scale;
+    model.inputs = InputNormalization::from_parts(
+        model.inputs.columns(), {model.inputs.mean().begin(), model.inputs.mean().end()},
+        std::move(variance));
+  }
   return model;
 }
 

@@ -30,6 +30,8 @@ void visit_options(Options& o, Visitor&& visit) {
   visit("dropout", o.dropout, "probability of dropping a hidden unit, in [0, 1)");
   visit("initialization", o.initialization,
         "initial weights; auto: he for relu, leaky_relu and gelu");
+  visit("init_scale", o.init_scale, "factor of all initial weights");
+  visit("input_scale", o.input_scale, "standard deviation of the normalized inputs");
   visit("loss", o.loss, "loss; auto: cross_entropy for classes, squared_error for numbers");
   visit("label_smoothing", o.label_smoothing, "label smoothing of cross_entropy, in [0, 1)");
   visit("huber_delta", o.huber_delta, "where huber turns linear, in target standard deviations");

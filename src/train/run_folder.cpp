@@ -1,6 +1,6 @@
 // A training run that lives in a folder: metrics as they come, checkpoints, and resuming.
-#include <fcntl.h>
-#include <sys/file.h>
+#include "train/run_folder.hpp"
+
 #include <unistd.h>
 #include <zlib.h>
 
@@ -10,8 +10,8 @@
 #include <memory>
 
 #include "core/fail.hpp"
-#include "evenrow/train.hpp"
 #include "io/atomic_file.hpp"
+#include "io/folder_lock.hpp"
 #include "io/read_file.hpp"
 #include "train/checkpoint.hpp"
 #include "train/metrics_json.hpp"
@@ -24,30 +24,11 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kCheckpointInterval{2};
+constexpr std::string_view kWork = "training";
 
 [[noreturn]] void fail_io(const fs::path& path, const char* action) {
   core::fail(ErrorKind::io, "{}: cannot {}: {}", path.string(), action, std::strerror(errno));
 }
-
-// One process at a time works in a run folder; the lock goes with the process, however it ends.
-class FolderLock {
- public:
-  explicit FolderLock(const fs::path& folder)
-      : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    if (descriptor_ < 0) fail_io(folder, "open the run folder");
-    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
-      ::close(descriptor_);
-      core::fail(ErrorKind::io, "{}: another process is training in this run folder",
-                 folder.string());
-    }
-  }
-  ~FolderLock() { ::close(descriptor_); }
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-
- private:
-  int descriptor_;
-};
 
 // JSON Lines, appended to. What a killed process wrote after its last checkpoint is cut off first.
 class LineFile {
@@ -78,12 +59,6 @@ class LineFile {
   std::int64_t size_;
 };
 
-struct RunData {
-  Dataset training;
-  std::optional<Dataset> test;
-  std::string fingerprint;
-};
-
 template <class T>
 uLong add_bytes(uLong checksum, const std::vector<T>& values) {
   if (values.empty()) return checksum;  // zlib would begin anew at a null pointer
@@ -91,7 +66,6 @@ uLong add_bytes(uLong checksum, const std::vector<T>& values) {
                  values.size() * sizeof(T));
 }
 
-// Tells whether a run is resumed on the data that it began with; not a defence against forgery.
 std::string fingerprint_of(const Dataset& data) {
   uLong checksum = 0;
   std::visit([&](const auto& values) { checksum = add_bytes(checksum, values); }, data.values);
@@ -100,28 +74,6 @@ std::string fingerprint_of(const Dataset& data) {
     checksum = add_bytes(checksum, data.target->codes);
   }
   return fmt::format("{}x{}:{:08x}", data.rows, data.columns.size(), checksum);
-}
-
-RunData read_data(const TrainOptions& options) {
-  RunData data;
-  data.training = read_dataset(options.data, {.target = options.target});
-  data.fingerprint = fingerprint_of(data.training);
-  if (!options.test.empty()) {
-    const std::string target = data.training.target ? data.training.target->name : options.target;
-    data.test = read_dataset(options.test, {.target = target, .expected = data.training.columns});
-    if (!data.test->target) {
-      core::fail(ErrorKind::data, "{}: no target column '{}', which the training data has",
-                 options.test, target);
-    }
-    data.fingerprint += "+" + fingerprint_of(*data.test);
-  }
-  return data;
-}
-
-// Relative paths would mean another file when the run is resumed from another folder.
-std::string absolute_if_file(const std::string& source) {
-  std::error_code ignored;
-  return fs::exists(source, ignored) ? fs::absolute(source).lexically_normal().string() : source;
 }
 
 struct RunPaths {
@@ -198,6 +150,70 @@ TrainResult run_session(training::Session& session, const RunPaths& paths,
 
 }  // namespace
 
+namespace training {
+
+RunData read_run_data(const TrainOptions& options) {
+  RunData data;
+  data.training = read_dataset(options.data, {.target = options.target});
+  data.fingerprint = fingerprint_of(data.training);
+  if (!options.test.empty()) {
+    const std::string target = data.training.target ? data.training.target->name : options.target;
+    data.test = read_dataset(options.test, {.target = target, .expected = data.training.columns});
+    if (!data.test->target) {
+      core::fail(ErrorKind::data, "{}: no target column '{}', which the training data has",
+                 options.test, target);
+    }
+    data.fingerprint += "+" + fingerprint_of(*data.test);
+  }
+  return data;
+}
+
+std::string absolute_if_file(const std::string& source) {
+  std::error_code ignored;
+  return fs::exists(source, ignored) ? fs::absolute(source).lexically_normal().string() : source;
+}
+
+TrainResult train_run(const RunData& data, const TrainOptions& options, const fs::path& folder,
+                      TrainObserver* observer) {
+  Session session(data.training, options, data.test ? &*data.test : nullptr);
+
+  // From here on the options and the data are good: only now something is written.
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) {
+    core::fail(ErrorKind::io, "{}: cannot make the run folder: {}", folder.string(),
+               error.message());
+  }
+  const io::FolderLock lock(folder, kWork);
+  const RunPaths paths(folder);
+  TrainOptions resolved = session.options();
+  resolved.data = absolute_if_file(resolved.data);
+  resolved.test = absolute_if_file(resolved.test);
+  io::write_file_atomically(paths.config, to_toml(resolved));
+  return run_session(session, paths, {data.fingerprint, 0, 0}, observer);
+}
+
+TrainResult resume_run(const RunData& data, const TrainOptions& options, const fs::path& folder,
+                       TrainObserver* observer) {
+  const io::FolderLock lock(folder, kWork);
+  const RunPaths paths(folder);
+  Session session(data.training, options, data.test ? &*data.test : nullptr);
+  CheckpointContext context{data.fingerprint, 0, 0};
+  std::error_code error;
+  if (fs::exists(paths.checkpoint, error)) {
+    context = load_checkpoint(paths.checkpoint, session.state());
+    if (context.data_fingerprint != data.fingerprint) {
+      core::fail(ErrorKind::data,
+                 "{}: the data is not what the run began with ({}, now {}); train anew, with "
+                 "another run folder",
+                 options.data, context.data_fingerprint, data.fingerprint);
+    }
+  }
+  return run_session(session, paths, context, observer);
+}
+
+}  // namespace training
+
 TrainResult train_run(const TrainOptions& options, const fs::path& folder,
                       TrainObserver* observer) {
   check(options);
@@ -212,22 +228,7 @@ TrainResult train_run(const TrainOptions& options, const fs::path& folder,
   if (resolved.data == "fashion-mnist" && resolved.test.empty()) {
     resolved.test = "fashion-mnist:test";
   }
-  const RunData data = read_data(resolved);
-  training::Session session(data.training, resolved, data.test ? &*data.test : nullptr);
-
-  // From here on the options and the data are good: only now something is written.
-  fs::create_directories(folder, error);
-  if (error) {
-    core::fail(ErrorKind::io, "{}: cannot make the run folder: {}", folder.string(),
-               error.message());
-  }
-  const FolderLock lock(folder);
-  const RunPaths paths(folder);
-  resolved = session.options();
-  resolved.data = absolute_if_file(resolved.data);
-  resolved.test = absolute_if_file(resolved.test);
-  io::write_file_atomically(paths.config, to_toml(resolved));
-  return run_session(session, paths, {data.fingerprint, 0, 0}, observer);
+  return training::train_run(training::read_run_data(resolved), resolved, folder, observer);
 }
 
 TrainResult resume_run(const fs::path& folder, TrainObserver* observer, int threads) {
@@ -241,24 +242,11 @@ TrainResult resume_run(const fs::path& folder, TrainObserver* observer, int thre
     core::fail(ErrorKind::usage, "{}: the run is finished; its model is {}", folder.string(),
                paths.model.string());
   }
-  const FolderLock lock(folder);
   const std::vector<std::byte> text = io::read_file(paths.config);
   TrainOptions options = options_from_toml(
       std::string(reinterpret_cast<const char*>(text.data()), text.size()), paths.config.string());
   if (threads > 0) options.threads = threads;
-  const RunData data = read_data(options);
-  training::Session session(data.training, options, data.test ? &*data.test : nullptr);
-  training::CheckpointContext context{data.fingerprint, 0, 0};
-  if (fs::exists(paths.checkpoint, error)) {
-    context = training::load_checkpoint(paths.checkpoint, session.state());
-    if (context.data_fingerprint != data.fingerprint) {
-      core::fail(ErrorKind::data,
-                 "{}: the data is not what the run began with ({}, now {}); train anew, with "
-                 "another run folder",
-                 options.data, context.data_fingerprint, data.fingerprint);
-    }
-  }
-  return run_session(session, paths, context, observer);
+  return training::resume_run(training::read_run_data(options), options, folder, observer);
 }
 
 }  // namespace evenrow

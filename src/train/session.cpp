@@ -112,6 +112,13 @@ Session::Session(const Dataset& data, const TrainOptions& options, const Dataset
   plan_.network =
       network_spec(options_, model_.inputs.inputs(), one_output ? 1 : std::ssize(model_.classes));
   state_.network = Network<float>(plan_.network, options_.seed);
+  if (options_.init_scale != 1.0) {
+    for (std::size_t b = 0; b < plan_.network.blocks.size(); ++b) {
+      for (float& weight : state_.network.parameter(b, ParameterKind::weight)) {
+        weight = static_cast<float>(options_.init_scale * static_cast<double>(weight));
+      }
+    }
+  }
   state_.optimizer = Optimizer<float>(state_.network, options_.optimizer);
   plan_.task = model_.task;
   plan_.training_rows = training_.count;
@@ -147,7 +154,9 @@ bool Session::run(TrainObserver& observer, const std::function<void()>& between_
   observer.on_plan(plan_);
   while (!finished()) {
     const auto start = Clock::now();
-    one_step(observer);
+    one_step(learning_rate_at(options_.schedule, options_.learning_rate, state_.step,
+                              plan_.steps_per_epoch, options_.epochs),
+             observer);
     const double seconds = seconds_since(start);
     state_.epoch_seconds += seconds;
     if (state_.step % plan_.steps_per_epoch == 0) end_epoch(observer);
@@ -158,7 +167,7 @@ bool Session::run(TrainObserver& observer, const std::function<void()>& between_
   return true;
 }
 
-void Session::one_step(TrainObserver& observer) {
+void Session::one_step(double learning_rate, TrainObserver& observer) {
   const std::int64_t epoch = state_.step / plan_.steps_per_epoch;
   const std::int64_t in_epoch = state_.step % plan_.steps_per_epoch;
   if (order_epoch_ != epoch) {
@@ -192,14 +201,12 @@ void Session::one_step(TrainObserver& observer) {
                   .classes = std::span(batch_classes_).first(count),
                   .values = std::span(batch_values_).first(count)},
                  static_cast<std::uint64_t>(state_.step));
-  const StepMetrics metrics{
-      .step = state_.step,
-      .epoch = epoch,
-      .loss = result.loss,
-      .learning_rate = learning_rate_at(options_.schedule, options_.learning_rate, state_.step,
-                                        plan_.steps_per_epoch, options_.epochs),
-      .gradient_norm = result.gradient_norm,
-      .skipped = !result.finite};
+  const StepMetrics metrics{.step = state_.step,
+                            .epoch = epoch,
+                            .loss = result.loss,
+                            .learning_rate = learning_rate,
+                            .gradient_norm = result.gradient_norm,
+                            .skipped = !result.finite};
   ++state_.step;
   if (result.finite) {
     state_.optimizer.step(state_.network, pass_->gradients(), result.gradient_norm,
@@ -250,7 +257,7 @@ void Session::fail_not_finite(std::int64_t batch_examples, double learning_rate)
              "mini-batch of {} examples the most extreme value is {:g} standard deviations from "
              "its mean, in column '{}' of row {}",
              kMostSkipsInARow, state_.step, learning_rate, batch_size,
-             static_cast<double>(std::abs(*extreme)), column,
+             static_cast<double>(std::abs(*extreme)) / options_.input_scale, column,
              std::uint64_t{training_rows_[example]} + 1);
 }
 

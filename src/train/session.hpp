@@ -46,12 +46,14 @@ class Session {
   /// step. False when it was stopped.
   bool run(TrainObserver& observer, const std::function<void()>& between_steps);
 
+  /// One step alone, with a learning rate of the caller's; not for sessions that run().
+  void one_step(double learning_rate, TrainObserver& observer);
+
   /// Evaluates the final network. Call once, last.
   TrainResult finish(bool stopped);
 
  private:
   bool finished() const noexcept;
-  void one_step(TrainObserver& observer);
   void end_epoch(TrainObserver& observer);
   [[noreturn]] void fail_not_finite(std::int64_t batch_examples, double learning_rate) const;
 

@@ -33,9 +33,11 @@ TEST_P(Help, ShowsUsageAndAnExampleIn80Columns) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Verbs, Help,
-                         testing::Values("", "train", "evaluate", "predict", "inspect", "bench"),
+                         testing::Values("", "train", "evaluate", "predict", "inspect", "lr-find",
+                                         "compare", "bench"),
                          [](const auto& verb_info) {
-                           const std::string verb = verb_info.param;
+                           std::string verb = verb_info.param;
+                           std::erase(verb, '-');
                            return verb.empty() ? std::string("program") : verb;
                          });
 

@@ -32,6 +32,8 @@ TEST(Config, EveryOptionComesBackAsItWas) {
   options.activation = Activation::gelu;
   options.dropout = 0.1;
   options.initialization = Initialization::xavier;
+  options.init_scale = 0.5;
+  options.input_scale = 2.0;
   options.loss = LossKind::huber;
   options.label_smoothing = 0.05;
   options.huber_delta = 2.5;

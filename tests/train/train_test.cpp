@@ -9,6 +9,7 @@
 
 #include "support/throws_error.hpp"
 #include "train/examples.hpp"
+#include "train/session.hpp"
 #include "train/toy_data.hpp"
 
 namespace evenrow {
@@ -90,6 +91,40 @@ TEST(Train, LearnsWithResidualBlocks) {
   const auto expected = parameters_of(result.model);
   options.threads = 3;
   EXPECT_EQ(parameters_of(train(data, options).model), expected);
+}
+
+TEST(Train, InitScaleIsAFactorOfTheInitialWeights) {
+  TrainOptions options = small();
+  options.norm = Norm::none;
+  const Dataset data = three_clouds(60);
+  const Network<float> plain = training::Session(data, options, nullptr).state().network;
+  options.init_scale = 4.0;  // a power of two: exact
+  const Network<float> scaled = training::Session(data, options, nullptr).state().network;
+  ASSERT_EQ(plain.parameters().size(), scaled.parameters().size());
+  for (std::size_t i = 0; i < plain.parameters().size(); ++i) {
+    EXPECT_EQ(scaled.parameters()[i], 4.0f * plain.parameters()[i]);
+  }
+}
+
+// A batch norm without eps divides by what the inputs were multiplied with: no bit differs when
+// that is a power of two.
+TEST(Train, BatchNormUndoesTheInputScaleAndWithoutItMatters) {
+  const Dataset data = three_clouds(120), test = three_clouds(90, 7);
+  for (const Norm norm : {Norm::none, Norm::batch}) {
+    TrainOptions options = small(2);
+    options.norm = norm;
+    options.norm_eps = 0.0;
+    options.norm_new_weight = 1.0;  // running statistics begin with variance 1, whatever the scale
+    Log plain, scaled;
+    const TrainResult one = train(data, options, &test, &plain);
+    options.input_scale = 0.25;
+    const TrainResult quarter = train(data, options, &test, &scaled);
+    EXPECT_EQ(plain.steps.back().loss == scaled.steps.back().loss, norm == Norm::batch);
+    EXPECT_EQ(one.test->loss == quarter.test->loss, norm == Norm::batch);
+    // The scale is part of the model: the same evaluation from its own inference.
+    EXPECT_EQ(evaluate(quarter.model, test).loss, quarter.test->loss);
+    EXPECT_EQ(quarter.model.inputs.variance()[0], 16.0 * one.model.inputs.variance()[0]);
+  }
 }
 
 TEST(Train, LearnsANumberInItsOwnUnits) {

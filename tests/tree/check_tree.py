@@ -21,8 +21,9 @@ ROOMS = {
     "data": {"core"},
     "io": {"core", "kernels", "norm", "nn", "data"},
     "train": {"core", "kernels", "norm", "nn", "data", "io"},
+    "tune": {"core", "kernels", "norm", "nn", "data", "io", "train"},
     "report": {"core"},
-    "cli": {"core", "kernels", "norm", "nn", "data", "io", "train", "report"},
+    "cli": {"core", "kernels", "norm", "nn", "data", "io", "train", "tune", "report"},
 }
 FOLDERS = {
     ".ci", "bench", "cli", "cmake", "docs", "fuzz", "include", "scripts", "src", "tests",
