@@ -1,8 +1,10 @@
 // The last observation of a run, as evenrow inspect shows it.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "core/fail.hpp"
 #include "inspect.hpp"
@@ -26,24 +28,28 @@ std::string spread(const Json& quantiles) {
 }
 
 std::string text_of(const Json& observation) {
-  report::Table table({{.header = "block"},
-                       {.header = "units"},
-                       {.header = "dead"},
-                       {.header = "mean shift"},
-                       {.header = "variance ratio"},
-                       {.header = "gamma"},
-                       {.header = "beta"}});
-  for (const Json& block : observation.at("blocks")) {
+  const Json& blocks = observation.at("blocks");
+  const bool normalizes = std::ranges::any_of(
+      blocks, [](const Json& block) { return block.is_object() && block.contains("norm"); });
+  std::vector<report::TableColumn> columns{
+      {.header = "block"}, {.header = "units"}, {.header = "dead"}, {.header = "activation input"}};
+  if (normalizes) {
+    for (const char* name : {"mean shift", "var ratio", "gamma"}) {
+      columns.push_back({.header = name});
+    }
+  }
+  report::Table table(std::move(columns));
+  for (const Json& block : blocks) {
     const Json& dead = block.at("dead_units");
     std::vector<std::string> cells{report::count(block.at("block").get<std::int64_t>()),
                                    report::count(block.at("units").get<std::int64_t>()),
-                                   dead.is_null() ? "-" : report::count(dead.get<std::int64_t>())};
+                                   dead.is_null() ? "-" : report::count(dead.get<std::int64_t>()),
+                                   spread(block.at("activation_input").at("quantiles"))};
     if (block.contains("norm")) {
       const Json& norm = block.at("norm");
-      for (const char* key : {"mean_shift", "variance_ratio"}) {
-        cells.push_back(report::number(number(norm.at(key)), 3));
-      }
-      for (const char* key : {"gamma", "beta"}) cells.push_back(spread(norm.at(key)));
+      cells.push_back(report::number(number(norm.at("mean_shift")), 3));
+      cells.push_back(report::number(number(norm.at("variance_ratio")), 3));
+      cells.push_back(spread(norm.at("gamma")));
     }
     table.add_row(std::move(cells));
   }

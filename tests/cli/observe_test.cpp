@@ -36,7 +36,7 @@ TEST(Observe, InspectShowsTheLastObservation) {
   const Outcome inspected = place.run({"inspect", "run"});
   EXPECT_EQ(inspected.exit, 0) << inspected.err;
   EXPECT_THAT(inspected.out, HasSubstr("last observation: step 2101 of epoch 39\n"
-                                       "block  units  dead  mean shift  variance ratio "));
+                                       "block  units  dead  activation input  mean shift  "));
   EXPECT_THAT(inspected.out, HasSubstr("\n    1      8     "));
 
   // Without it nothing of it is there.
