@@ -53,8 +53,8 @@ std::string text_of(const Json& observation) {
     }
     table.add_row(std::move(cells));
   }
-  return fmt::format("last observation: step {} of epoch {}\n{}",
-                     observation.at("step").get<std::int64_t>() + 1,
+  return fmt::format("last observation: after {} steps, in epoch {}\n{}",
+                     report::count(observation.at("step").get<std::int64_t>()),
                      observation.at("epoch").get<std::int64_t>() + 1, table.text());
 }
 

@@ -35,7 +35,7 @@ TEST(Observe, InspectShowsTheLastObservation) {
   EXPECT_EQ(line_count(place.read("run/observations.jsonl")), 22);  // of 40 x 54 steps
   const Outcome inspected = place.run({"inspect", "run"});
   EXPECT_EQ(inspected.exit, 0) << inspected.err;
-  EXPECT_THAT(inspected.out, HasSubstr("last observation: step 2101 of epoch 39\n"
+  EXPECT_THAT(inspected.out, HasSubstr("last observation: after 2,100 steps, in epoch 39\n"
                                        "block  units  dead  activation input  mean shift  "));
   EXPECT_THAT(inspected.out, HasSubstr("\n    1      8     "));
 
