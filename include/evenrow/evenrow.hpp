@@ -6,6 +6,7 @@
 #include "evenrow/dataset.hpp"
 #include "evenrow/error.hpp"
 #include "evenrow/evaluate.hpp"
+#include "evenrow/inference_pass.hpp"
 #include "evenrow/input_normalization.hpp"
 #include "evenrow/model.hpp"
 #include "evenrow/network.hpp"

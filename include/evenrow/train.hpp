@@ -31,7 +31,13 @@ struct TrainOptions {
   Task task = Task::automatic;  ///< automatic: regression for a numeric target that has a
                                 ///< fraction or more than 20 distinct values.
   std::vector<std::int64_t> hidden{256, 128};  ///< Units of the hidden dense blocks.
-  Norm norm = Norm::batch;                     ///< Of the hidden blocks.
+  /// The network of Gorishniy et al. (2021, section 3.2): a linear layer of the first of `hidden`,
+  /// a residual block for each further one, which has so many units inside, and an output layer
+  /// that reads act(norm(x)); see append_residual_blocks.
+  bool residual = false;
+  Norm norm = Norm::batch;  ///< Of the hidden blocks.
+  /// before_linear: of all blocks but the first, which reads inputs that are normalized already;
+  /// the output layer has one too. With `residual` it is before_linear.
   NormPlacement norm_placement = NormPlacement::before_activation;
   double norm_eps = 1e-5;
   double norm_new_weight = 0.1;

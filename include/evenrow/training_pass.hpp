@@ -76,9 +76,9 @@ template <class T>
 struct BlockView {
   std::span<const T> activation_input;   ///< What enters the activation: after the linear part, and
                                          ///< after batch norm where that stands before it.
-  std::span<const T> activation_output;  ///< What leaves it. With dropout and no activation, or
-                                         ///< gelu, after dropout.
-  std::span<const T> output;             ///< What the next block reads.
+  std::span<const T> activation_output;  ///< What leaves it. Where there is none, or gelu: after
+                                         ///< dropout and what a residual connection adds.
+  std::span<const T> output;             ///< What later blocks read.
   std::span<const double> mean, biased_variance;  ///< Of the batch, one a channel of batch norm.
 };
 

@@ -40,6 +40,11 @@ std::optional<Problem> find_problem(const TrainOptions& o) {
   for (const std::int64_t units : o.hidden) {
     require(units >= 1, "hidden", units, "layers of at least 1 unit");
   }
+  require(!o.residual || o.hidden.size() >= 2, "hidden", o.hidden.empty() ? "empty" : "one layer",
+          "two or more layers with residual: the width of the network, then the units inside each "
+          "residual block");
+  require(!o.residual || o.norm_placement != NormPlacement::after_activation, "norm_placement",
+          "after", "before_linear with residual, whose blocks normalize what they read");
   at_least_zero(o.norm_eps, "norm_eps");
   require(o.norm_new_weight > 0.0 && o.norm_new_weight <= 1.0, "norm_new_weight", o.norm_new_weight,
           "a number in (0, 1]");

@@ -17,8 +17,12 @@ void visit_options(Options& o, Visitor&& visit) {
   visit("target", o.target, "column to predict, by name; empty: the last");
   visit("task", o.task, "what kind of prediction; auto: by the target column");
   visit("hidden", o.hidden, "units of the hidden layers");
+  visit("residual", o.residual,
+        "residual network: a linear layer, then a residual block for each further hidden layer");
   visit("norm", o.norm, "normalization of the hidden layers");
-  visit("norm_placement", o.norm_placement, "normalize before or after the activation");
+  visit("norm_placement", o.norm_placement,
+        "where to normalize: before or after the activation, or what a layer reads (before_linear, "
+        "which residual networks do)");
   visit("norm_eps", o.norm_eps, "added to the variance");
   visit("norm_new_weight", o.norm_new_weight,
         "weight of the new batch in the running statistics, in (0, 1]");

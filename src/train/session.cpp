@@ -23,18 +23,38 @@ double seconds_since(Clock::time_point start) {
 }
 
 NetworkSpec network_spec(const TrainOptions& options, std::int64_t inputs, std::int64_t outputs) {
+  const DenseSpec like{.norm = options.norm,
+                       .placement = options.norm_placement,
+                       .activation = options.activation,
+                       .dropout = options.dropout,
+                       .eps = options.norm_eps,
+                       .new_weight = options.norm_new_weight,
+                       .initialization = options.initialization};
+  const bool before_linear = options.norm_placement == NormPlacement::before_linear;
   NetworkSpec spec{.inputs = inputs, .blocks = {}};
-  for (const std::int64_t units : options.hidden) {
-    spec.blocks.push_back({.units = units,
-                           .norm = options.norm,
-                           .placement = options.norm_placement,
-                           .activation = options.activation,
-                           .dropout = options.dropout,
-                           .eps = options.norm_eps,
-                           .new_weight = options.norm_new_weight,
-                           .initialization = options.initialization});
+  if (options.residual) {
+    DenseSpec outside = like;
+    outside.units = options.hidden[0];
+    DenseSpec& first = spec.blocks.emplace_back(
+        DenseSpec{.units = outside.units, .initialization = options.initialization});
+    if (options.norm == Norm::batch) first.bias = false;  // all that read it normalize it
+    append_residual_blocks(spec, outside, std::span(options.hidden).subspan(1));
+  } else {
+    for (const std::int64_t units : options.hidden) {
+      DenseSpec& block = spec.blocks.emplace_back(like);
+      block.units = units;
+      if (before_linear && spec.blocks.size() == 1) block.norm = Norm::none;
+    }
   }
-  spec.blocks.push_back({.units = outputs, .initialization = options.initialization});
+  DenseSpec& output = spec.blocks.emplace_back(
+      DenseSpec{.units = outputs, .initialization = options.initialization});
+  if (before_linear && !options.hidden.empty()) {
+    output.norm = options.norm;
+    output.placement = options.norm_placement;
+    output.eps = options.norm_eps;
+    output.new_weight = options.norm_new_weight;
+  }
+  if (options.residual) output.input_activation = options.activation;
   return spec;
 }
 
@@ -78,6 +98,7 @@ Session::Session(const Dataset& data, const TrainOptions& options, const Dataset
   if (options_.learning_rate == 0.0) {
     options_.learning_rate = default_learning_rate(options_.optimizer.kind);
   }
+  if (options_.residual) options_.norm_placement = NormPlacement::before_linear;
   options_.target = model_.target;
 
   training_ = encode(model_, data, split.training, options.threads);

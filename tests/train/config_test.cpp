@@ -24,8 +24,9 @@ TEST(Config, EveryOptionComesBackAsItWas) {
   options.target = "species";
   options.task = Task::regression;
   options.hidden = {7, 5, 3};
+  options.residual = true;
   options.norm = Norm::none;
-  options.norm_placement = NormPlacement::after_activation;
+  options.norm_placement = NormPlacement::before_linear;
   options.norm_eps = 1e-3;
   options.norm_new_weight = 1.0;
   options.activation = Activation::gelu;
@@ -59,7 +60,7 @@ TEST(Config, EveryOptionComesBackAsItWas) {
     EXPECT_NE(line(text), line(defaults)) << key;
     ++fields;
   });
-  EXPECT_EQ(fields, 37);
+  EXPECT_EQ(fields, 38);
 }
 
 TEST(Config, NothingGivenMeansDefaults) {
@@ -91,6 +92,9 @@ TEST(Config, MistakesAreNamedWithLineKeyAndNearestName) {
 TEST(Config, ValuesOutOfRangeAreNamed) {
   const std::pair<const char*, const char*> mistakes[] = {
       {"hidden = [3, 0]", "hidden is 0"},
+      {"hidden = [3]\nresidual = true", "hidden is one layer, expected two or more layers"},
+      {"norm_placement = \"after\"\nresidual = true",
+       "norm_placement is after, expected before_linear with residual"},
       {"norm_eps = -1.0", "norm_eps is -1"},
       {"norm_new_weight = 0.0", "norm_new_weight is 0"},
       {"dropout = 1.0", "dropout is 1"},

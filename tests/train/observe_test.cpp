@@ -219,13 +219,7 @@ struct Observations : TrainObserver {
   void on_step(const StepMetrics& metrics) override { steps = metrics.step + 1; }
 };
 
-TEST(Observe, ChangesNoBitAndIsTheSameOnAnyNumberOfThreads) {
-  TrainOptions options;
-  options.hidden = {130, 70};
-  options.batch_size = 16;
-  options.epochs = 2;
-  options.dropout = 0.2;
-  options.threads = 1;
+void expect_no_bit_changed(TrainOptions options) {
   const Dataset data = three_clouds(300);
   const TrainResult plain = train(data, options);
   EXPECT_EQ(plain.observe_seconds, 0);
@@ -251,6 +245,18 @@ TEST(Observe, ChangesNoBitAndIsTheSameOnAnyNumberOfThreads) {
       EXPECT_EQ(text, expected) << every << ' ' << threads;
     }
   }
+}
+
+TEST(Observe, ChangesNoBitAndIsTheSameOnAnyNumberOfThreads) {
+  TrainOptions options;
+  options.hidden = {130, 70};
+  options.batch_size = 16;
+  options.epochs = 2;
+  options.dropout = 0.2;
+  options.threads = 1;
+  expect_no_bit_changed(options);
+  options.residual = true;
+  expect_no_bit_changed(options);
 }
 
 }  // namespace
