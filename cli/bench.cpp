@@ -8,6 +8,7 @@
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@
 #include "evenrow/training_pass.hpp"
 #include "help.hpp"
 #include "io/atomic_file.hpp"
+#include "kernels/gemm.hpp"
 #include "kernels/targets.hpp"
 #include "nn/step_products.hpp"
 #include "output.hpp"
@@ -105,11 +107,12 @@ class Bench {
       text_ += "\n" + operators.text();
       report::Table steps({{.header = "training step", .align = Align::left},
                            {.header = "batch"},
-                           {.header = "batch norm"},
+                           {.header = "norm"},
                            {.header = "none"},
                            {.header = "ratio"},
                            {.header = "products"},
-                           {.header = "ratio"}});
+                           {.header = "ratio"},
+                           {.header = "bf16"}});
       step(steps, {784, {256, 128}, 10}, 128);
       step(steps, {512, {512, 512, 512, 512}, 10}, 256);
       step(steps, {1024, {1024, 1024}, 10}, 256);
@@ -257,14 +260,17 @@ class Bench {
       TrainingPass<float> pass;
       Optimizer<float> optimizer;
       std::uint64_t number = 0;
-      Training(const NetworkSpec& spec, std::int64_t examples, int threads)
+      Training(const NetworkSpec& spec, std::int64_t examples, int threads,
+               Precision precision = Precision::f32)
           : network(spec, 1),
-            pass(spec, {.max_examples = examples, .threads = threads}),
+            pass(spec, {.max_examples = examples, .threads = threads, .precision = precision}),
             optimizer(network, {.kind = OptimizerKind::adam}) {}
     };
     const NetworkSpec spec = dense.spec(Norm::batch);
     Training with(spec, batch, threads_), without(dense.spec(Norm::none), batch, threads_);
     nn::StepProducts products(spec, batch, threads_);
+    std::optional<Training> half;
+    if (kernels::HalfGemm::available()) half.emplace(spec, batch, threads_, Precision::bf16);
     const std::vector<float> x = some_values(batch * dense.inputs);
     std::vector<std::int32_t> classes;
     for (std::int64_t i = 0; i < batch; ++i) {
@@ -277,15 +283,19 @@ class Bench {
       t.pass.commit(t.network);
     };
     const std::string name = network_text(spec);
-    const auto times =
-        measure(name, {[&] { one(with); }, [&] { one(without); }, [&] { products.run(); }});
+    std::vector<std::function<void()>> operations{[&] { one(with); }, [&] { one(without); },
+                                                  [&] { products.run(); }};
+    if (half) operations.emplace_back([&] { one(*half); });
+    const auto times = measure(name, operations);
     table.add_row({name, report::count(batch), short_time(times[0]), short_time(times[1]),
-                   ratio(times[0] / times[1]), short_time(times[2]), ratio(times[0] / times[2])});
+                   ratio(times[0] / times[1]), short_time(times[2]), ratio(times[0] / times[2]),
+                   half ? short_time(times[3]) : "-"});
     json_["step"].push_back({{"network", name},
                              {"batch", batch},
                              {"batch_norm_s", times[0]},
                              {"none_s", times[1]},
-                             {"products_s", times[2]}});
+                             {"products_s", times[2]},
+                             {"bf16_s", half ? ordered_json(times[3]) : ordered_json(nullptr)}});
   }
 
   void inference() {
@@ -297,15 +307,37 @@ class Bench {
         many(network, {.max_examples = 1024, .threads = threads_});
     const std::span<const float> first(x.data(), static_cast<std::size_t>(dense.inputs));
     const std::span<float> result(y.data(), static_cast<std::size_t>(dense.outputs));
-    const auto times =
-        measure("inference", {[&] { single.run(first, result); }, [&] { many.run(x, y); }});
+    // The products of the many alone, called as in the pass: 256 examples a task.
+    std::vector<std::vector<float>> outputs(4, some_values(256 * 256));
+    const auto products = [&] {
+      core::parallel_for(threads_, std::ssize(outputs), [&](std::int64_t task) {
+        float* const to = outputs[static_cast<std::size_t>(task)].data();
+        const float* from = x.data() + task * 256 * dense.inputs;
+        for (std::size_t b = 0; b < network.spec().blocks.size(); ++b) {
+          const std::int64_t units = network.spec().blocks[b].units;
+          const std::int64_t inputs = network.spec().inputs_of(b);
+          kernels::gemm(kernels::Transpose::no, kernels::Transpose::yes, 256, units, inputs, from,
+                        inputs, network.parameter(b, ParameterKind::weight).data(), inputs, to,
+                        units);
+          from = x.data();
+        }
+      });
+    };
+    const auto times = measure(
+        "inference", {[&] { single.run(first, result); }, [&] { many.run(x, y); }, products});
     const std::string name = network_text(network.spec());
     report::Table table({{.header = "inference", .align = Align::left},
-                         {.header = "one example, one thread"},
-                         {.header = "1,024 examples"}});
-    table.add_row({name, short_time(times[0]), short_time(times[1])});
+                         {.header = "one, one thread"},
+                         {.header = "1,024"},
+                         {.header = "products"},
+                         {.header = "ratio"}});
+    table.add_row({name, short_time(times[0]), short_time(times[1]), short_time(times[2]),
+                   ratio(times[1] / times[2])});
     text_ += "\n" + table.text();
-    json_["inference"] = {{"network", name}, {"one_s", times[0]}, {"batch_1024_s", times[1]}};
+    json_["inference"] = {{"network", name},
+                          {"one_s", times[0]},
+                          {"batch_1024_s", times[1]},
+                          {"products_1024_s", times[2]}};
   }
 
   const int threads_;
@@ -333,7 +365,9 @@ Command add_bench(CLI::App& app) {
       "Measures this machine: its limits, and how near to them Evenrow comes.\n\n"
       "A copy of a tensor of the same size is the limit of the operator, the matrix products "
       "alone are that of a training step; both are measured beside it, in turn, and the ratios "
-      "are of medians. Quote the whole output in a report about speed. Other work on the machine "
+      "are of medians. norm and none: a step with and without batch norm; bf16: with batch norm "
+      "and --precision bf16, where the processor has it. Quote the whole output in a report about "
+      "speed. Other work on the machine "
       "shows in every figure.",
       "evenrow bench\n"
       "evenrow bench --threads 1 --json one-thread.json");

@@ -60,6 +60,7 @@ struct TrainOptions {
   std::int64_t observe = 0;     ///< Every so many steps, from the first on, look into the network
                                 ///< and tell an Observation; 0: never. Changes no bit of a model.
   std::uint64_t seed = 1;
+  Precision precision = Precision::f32;  ///< Of the training pass's products.
   int threads = 0;
 };
 

@@ -48,11 +48,18 @@ template <class T>
 double loss(const LossSpec& spec, std::span<const T> outputs, std::int64_t examples,
             const LossTargets<T>& targets);
 
+/// What the operands of a training pass's matrix products are. f32: float. bf16: weights, what
+/// blocks read and gradients are rounded to bfloat16 for the products (relative error 2^-9 each),
+/// whose sums are float; weights, statistics, batch norm, loss and optimizer stay float. For
+/// networks of float on a processor that multiplies bfloat16 (AVX-512 BF16, AMX).
+enum class Precision { f32, bf16 };
+
 struct TrainingPassOptions {
   LossSpec loss{};
   std::int64_t max_examples = 128;  ///< All memory is allocated for this many, once.
   std::uint64_t seed = 0;           ///< Of the dropout masks.
   int threads = 0;
+  Precision precision = Precision::f32;
 };
 
 template <class T>
@@ -82,12 +89,14 @@ struct BlockView {
   std::span<const double> mean, biased_variance;  ///< Of the batch, one a channel of batch norm.
 };
 
-/// Forward and backward over one mini-batch, all memory allocated up front. Results depend on the
-/// arguments alone, never on the number of threads. Not thread-safe itself. T: float, double.
+/// Forward and backward over one mini-batch, all memory allocated up front (with bf16 the library
+/// of products takes some more in every product). Results depend on the arguments alone, never on
+/// the number of threads. Not thread-safe itself. T: float, double.
 template <class T>
 class TrainingPass {
  public:
-  /// Errors: see check(spec); max_examples below 1; a loss that does not fit the outputs.
+  /// Errors: see check(spec); max_examples below 1; a loss that does not fit the outputs;
+  /// bf16 where T is double or the processor does not have it.
   TrainingPass(const NetworkSpec& spec, const TrainingPassOptions& options);
   TrainingPass(TrainingPass&&) noexcept;
   TrainingPass& operator=(TrainingPass&&) noexcept;

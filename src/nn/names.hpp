@@ -61,6 +61,15 @@ struct EnumNames<Initialization> {
 };
 
 template <>
+struct EnumNames<Precision> {
+  static constexpr std::string_view kind = "precision";
+  static constexpr std::array<NamedValue<Precision>, 2> table{{
+      {Precision::f32, "f32"},
+      {Precision::bf16, "bf16"},
+  }};
+};
+
+template <>
 struct EnumNames<LossKind> {
   static constexpr std::string_view kind = "loss";
   static constexpr std::array<NamedValue<LossKind>, 4> table{{

@@ -2,36 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "core/fail.hpp"
 #include "core/random.hpp"
 #include "core/sizes.hpp"
 #include "nn/inference.hpp"
+#include "nn/layout.hpp"
 #include "nn/names.hpp"
 
 namespace evenrow {
 namespace {
-
-std::vector<ParameterSlot> layout(const NetworkSpec& spec) {
-  std::vector<ParameterSlot> slots;
-  std::int64_t offset = 0;
-  for (std::size_t b = 0; b < spec.blocks.size(); ++b) {
-    const DenseSpec& block = spec.blocks[b];
-    const auto add = [&](ParameterKind kind, std::int64_t rows, std::int64_t columns) {
-      slots.push_back(
-          {fmt::format("blocks.{}.{}", b, core::name_of(kind)), kind, offset, rows, columns});
-      offset += rows * columns;
-    };
-    add(ParameterKind::weight, block.units, spec.inputs_of(b));
-    if (block.has_bias()) add(ParameterKind::bias, block.units, 1);
-    if (const std::int64_t channels = spec.norm_channels(b); channels > 0) {
-      add(ParameterKind::gamma, channels, 1);
-      add(ParameterKind::beta, channels, 1);
-    }
-  }
-  return slots;
-}
 
 double initial_deviation(const DenseSpec& block, std::int64_t inputs) {
   const bool rectifier = block.activation == Activation::relu ||
@@ -145,9 +125,8 @@ void check(const NetworkSpec& spec) {
 template <class T>
 Network<T>::Network(NetworkSpec spec, std::uint64_t seed) : spec_(std::move(spec)) {
   check(spec_);
-  slots_ = layout(spec_);
-  const ParameterSlot& last = slots_.back();
-  parameters_.assign(static_cast<std::size_t>(last.offset + last.size()), T{0});
+  slots_ = nn::parameter_slots(spec_);
+  parameters_.assign(static_cast<std::size_t>(nn::parameter_count(slots_)), T{0});
   for (std::size_t b = 0; b < spec_.blocks.size(); ++b) {
     const DenseSpec& block = spec_.blocks[b];
     const core::RandomStream stream(seed, core::Purpose::weights, b);
@@ -163,15 +142,10 @@ Network<T>::Network(NetworkSpec spec, std::uint64_t seed) : spec_(std::move(spec
 
 template <class T>
 std::span<const T> Network<T>::parameter(std::size_t block, ParameterKind kind) const noexcept {
-  std::size_t b = std::numeric_limits<std::size_t>::max();  // each block begins with its weight
-  for (const ParameterSlot& slot : slots_) {
-    if (slot.kind == ParameterKind::weight) ++b;
-    if (b == block && slot.kind == kind) {
-      return std::span(parameters_)
-          .subspan(static_cast<std::size_t>(slot.offset), static_cast<std::size_t>(slot.size()));
-    }
-  }
-  return {};
+  const ParameterSlot* const slot = nn::find_slot(slots_, block, kind);
+  if (slot == nullptr) return {};
+  return std::span(parameters_)
+      .subspan(static_cast<std::size_t>(slot->offset), static_cast<std::size_t>(slot->size()));
 }
 
 template <class T>

@@ -5,7 +5,10 @@
 #include "evenrow/training_pass.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <optional>
+#include <type_traits>
 #include <vector>
 
 #include "core/fail.hpp"
@@ -17,6 +20,8 @@
 #include "kernels/rows.hpp"
 #include "kernels/targets.hpp"
 #include "kernels/updates.hpp"
+#include "nn/half_products.hpp"
+#include "nn/layout.hpp"
 #include "nn/loss.hpp"
 #include "nn/row_block.hpp"
 #include "norm/coefficients.hpp"
@@ -70,7 +75,7 @@ struct Block {
     };
     const bool gelu = spec.activation == Activation::gelu;
     const bool reads_its_output = !gelu && spec.activation != Activation::none;
-    buffers.reserve(7);
+    buffers.reserve(6);
     read_in = norm_first() ? input_buffer() : before;
     const bool apart = spec.input_activation == Activation::gelu ||
                        (spec.input_activation != Activation::none && !norm_first());
@@ -81,7 +86,6 @@ struct Block {
     const bool changes_output = spec.dropout > 0.0 || spec.residual > 0;
     const bool new_output = norm_after() || (changes_output && reads_its_output);
     output = new_output ? buffer() : activation_out;
-    gradient = buffer();
     if (spec.dropout > 0.0) kept.resize(size);
     if (spec.norm == Norm::batch) {
       mean.resize(static_cast<std::size_t>(norm_first() ? inputs : spec.units));
@@ -99,12 +103,20 @@ struct TrainingPass<T>::State {
   int threads = 1;
   std::vector<Block<T>> blocks;
   std::vector<T> gradients;
+  std::optional<nn::HalfProducts> half;  // with Precision::bf16, which only float has
+  // What blocks hand back: a block reads that of the next one, so two take turns.
+  std::array<std::vector<T>, 2> handed_back;
   std::vector<T> skipped;  // gradient that goes past the blocks of a residual connection
   std::vector<double> square_sums;
   std::int64_t examples = 0;  // of the last run
   bool staged = false;        // batch statistics wait for commit or discard
   bool observing = false;     // this run, or the last one, is observed
 
+  void linear_rows(const T* parameters, const T* x, std::size_t b, std::int64_t first,
+                   std::int64_t rows);
+  void output_gradient_rows(const T* parameters, std::size_t b, std::int64_t first,
+                            std::int64_t rows);
+  void weight_gradient_rows(const T* x, std::size_t b, std::int64_t first, std::int64_t rows);
   void forward(const Network<T>& network, const T* x, std::uint64_t step);
   void forward_row(Block<T>& block, const T* parameters, std::int64_t row, const T* skip,
                    const core::RandomStream& dropout);
@@ -119,10 +131,66 @@ struct TrainingPass<T>::State {
   double gradient_square_sum();
 };
 
+// z = W x for the rows [first, first + rows) of a block.
+template <class T>
+void TrainingPass<T>::State::linear_rows(const T* parameters, const T* x, std::size_t b,
+                                         std::int64_t first, std::int64_t rows) {
+  const Block<T>& block = blocks[b];
+  const std::int64_t n = examples, in = block.inputs;
+  T* const z = block.linear + first * n;
+  if constexpr (std::is_same_v<T, float>) {
+    if (half) return half->forward(b, first, rows, z);
+  }
+  const T* const weight = parameters + block.weight + first * in;
+  if (b == 0) {  // x has an example a row
+    kernels::gemm(Transpose::no, Transpose::yes, rows, n, in, weight, in, x, in, z, n);
+  } else {
+    kernels::gemm(Transpose::no, Transpose::no, rows, n, in, weight, in,
+                  static_cast<const T*>(block.read), n, z, n);
+  }
+}
+
+// dA = W' dZ of the next block, for some rows of a block.
+template <class T>
+void TrainingPass<T>::State::output_gradient_rows(const T* parameters, std::size_t b,
+                                                  std::int64_t first, std::int64_t rows) {
+  const Block<T>&block = blocks[b], &next = blocks[b + 1];
+  const std::int64_t n = examples;
+  T* const g = block.gradient + first * n;
+  if constexpr (std::is_same_v<T, float>) {
+    if (half) return half->output_gradient(b, first, rows, g);
+  }
+  kernels::gemm(Transpose::yes, Transpose::no, rows, n, next.spec.units,
+                parameters + next.weight + first, block.spec.units,
+                static_cast<const T*>(next.gradient), n, g, n);
+}
+
+// dW = dZ X' for some rows of a block.
+template <class T>
+void TrainingPass<T>::State::weight_gradient_rows(const T* x, std::size_t b, std::int64_t first,
+                                                  std::int64_t rows) {
+  const Block<T>& block = blocks[b];
+  const std::int64_t n = examples, in = block.inputs;
+  T* const dw = gradients.data() + block.weight + first * in;
+  if constexpr (std::is_same_v<T, float>) {
+    if (half) return half->weight_gradient(b, first, rows, dw);
+  }
+  const T* const dz = block.gradient + first * n;
+  if (b == 0) {
+    kernels::gemm(Transpose::no, Transpose::no, rows, in, n, dz, n, x, in, dw, in);
+  } else {
+    kernels::gemm(Transpose::no, Transpose::yes, rows, in, n, dz, n,
+                  static_cast<const T*>(block.read), n, dw, in);
+  }
+}
+
 // z = W x for a block of rows, then everything that follows, row by row.
 template <class T>
 void TrainingPass<T>::State::forward(const Network<T>& network, const T* x, std::uint64_t step) {
   const T* parameters = network.parameters().data();
+  if constexpr (std::is_same_v<T, float>) {
+    if (half) half->begin(network, x, examples, threads);
+  }
   for (std::size_t b = 0; b < blocks.size(); ++b) {
     Block<T>& block = blocks[b];
     Block<T>* const next = b + 1 < blocks.size() ? &blocks[b + 1] : nullptr;
@@ -130,24 +198,19 @@ void TrainingPass<T>::State::forward(const Network<T>& network, const T* x, std:
     const T* skip = span > 0 ? blocks[b - span].output : nullptr;
     const core::RandomStream dropout(options.seed, core::Purpose::dropout,
                                      step * blocks.size() + b);
-    const std::int64_t n = examples, in = block.inputs;
+    const std::int64_t n = examples;
     core::parallel_for(threads, core::block_count(block.spec.units, kRowBlock),
                        [&](std::int64_t task) {
                          const std::int64_t first = task * kRowBlock;
                          const std::int64_t last = std::min(first + kRowBlock, block.spec.units);
-                         const T* weight = parameters + block.weight + first * in;
-                         T* z = block.linear + first * n;
-                         if (b == 0) {  // x has an example a row
-                           kernels::gemm(Transpose::no, Transpose::yes, last - first, n, in, weight,
-                                         in, x, in, z, n);
-                         } else {
-                           kernels::gemm(Transpose::no, Transpose::no, last - first, n, in, weight,
-                                         in, static_cast<const T*>(block.read), n, z, n);
-                         }
+                         linear_rows(parameters, x, b, first, last - first);
                          for (std::int64_t row = first; row < last; ++row) {
                            forward_row(block, parameters, row, skip, dropout);
-                           if (next != nullptr)
-                             read_row(*next, parameters, row, block.output + row * n);
+                           if (next == nullptr) continue;
+                           read_row(*next, parameters, row, block.output + row * n);
+                           if constexpr (std::is_same_v<T, float>) {
+                             if (half) half->round_read(b + 1, row, next->read + row * n);
+                           }
                          }
                        });
   }
@@ -251,37 +314,30 @@ void TrainingPass<T>::State::backward(const Network<T>& network, const T* x) {
   for (std::size_t b = blocks.size(); b-- > 0;) {
     Block<T>& block = blocks[b];
     Block<T>* const next = b + 1 < blocks.size() ? &blocks[b + 1] : nullptr;
-    const std::int64_t in = block.inputs;
     const auto index = static_cast<std::int64_t>(b);
     const bool joins = past != nullptr && past - blocks.data() - past->spec.residual == index;
-    core::parallel_for(
-        threads, core::block_count(block.spec.units, kRowBlock), [&](std::int64_t task) {
-          const std::int64_t first = task * kRowBlock;
-          const std::int64_t last = std::min(first + kRowBlock, block.spec.units);
-          if (next != nullptr) {
-            kernels::gemm(Transpose::yes, Transpose::no, last - first, n, next->spec.units,
-                          parameters + next->weight + first, block.spec.units,
-                          static_cast<const T*>(next->gradient), n, block.gradient + first * n, n);
-          }
-          for (std::int64_t row = first; row < last; ++row) {
-            T* const g = block.gradient + row * n;
-            T* const aside = skipped.data() + row * n;
-            if (next != nullptr) unread_row(*next, parameters, row, block.output + row * n, g);
-            if (joins) {
-              for (std::int64_t i = 0; i < n; ++i) g[i] += aside[i];
-            }
-            if (block.spec.residual > 0) std::copy_n(g, n, aside);
-            backward_row(block, parameters, row);
-          }
-          const T* dz = block.gradient + first * n;
-          T* dw = gradients.data() + block.weight + first * in;
-          if (b == 0) {
-            kernels::gemm(Transpose::no, Transpose::no, last - first, in, n, dz, n, x, in, dw, in);
-          } else {
-            kernels::gemm(Transpose::no, Transpose::yes, last - first, in, n, dz, n,
-                          static_cast<const T*>(block.read), n, dw, in);
-          }
-        });
+    core::parallel_for(threads, core::block_count(block.spec.units, kRowBlock),
+                       [&](std::int64_t task) {
+                         const std::int64_t first = task * kRowBlock;
+                         const std::int64_t last = std::min(first + kRowBlock, block.spec.units);
+                         if (next != nullptr)
+                           output_gradient_rows(parameters, b, first, last - first);
+                         for (std::int64_t row = first; row < last; ++row) {
+                           T* const g = block.gradient + row * n;
+                           T* const aside = skipped.data() + row * n;
+                           if (next != nullptr)
+                             unread_row(*next, parameters, row, block.output + row * n, g);
+                           if (joins) {
+                             for (std::int64_t i = 0; i < n; ++i) g[i] += aside[i];
+                           }
+                           if (block.spec.residual > 0) std::copy_n(g, n, aside);
+                           backward_row(block, parameters, row);
+                           if constexpr (std::is_same_v<T, float>) {
+                             if (half) half->round_gradient(b, row, g);
+                           }
+                         }
+                         weight_gradient_rows(x, b, first, last - first);
+                       });
     if (block.spec.residual > 0) past = &block;
   }
 }
@@ -357,37 +413,53 @@ template <class T>
 TrainingPass<T>::TrainingPass(const NetworkSpec& spec, const TrainingPassOptions& options)
     : state_(std::make_unique<State>()) {
   kernels::apply_target_environment();
-  // The layout of the parameters is the network's own: one that is never trained tells it.
-  const Network<T> network(spec, 0);
+  check(spec);
   nn::check_loss(options.loss, spec.outputs());
   if (options.max_examples < 1) {
     core::fail(ErrorKind::usage, "training pass: max_examples {}, expected at least 1",
                options.max_examples);
   }
+  std::int64_t widest = 0;
+  for (std::size_t b = 0; b < spec.blocks.size(); ++b) {
+    const std::int64_t units = spec.blocks[b].units;
+    if (!core::checked_product(units, options.max_examples)) {
+      core::fail(ErrorKind::usage, "training pass: block {}: {} units x {} examples are too many",
+                 b, units, options.max_examples);
+    }
+    widest = std::max(widest, units);
+  }
+  if (options.precision == Precision::bf16) {
+    if constexpr (std::is_same_v<T, float>) {
+      state_->half.emplace(spec, options.max_examples);
+    } else {
+      core::fail(ErrorKind::usage, "training pass: precision bf16 is for networks of float");
+    }
+  }
   state_->spec = spec;
   state_->options = options;
   state_->threads = core::resolve_threads(options.threads);
-  state_->gradients.resize(network.parameters().size());
-  state_->square_sums.resize(static_cast<std::size_t>(
-      core::block_count(static_cast<std::int64_t>(network.parameters().size()), kSumBlock)));
+  const std::vector<ParameterSlot> slots = nn::parameter_slots(spec);
+  const std::int64_t parameters = nn::parameter_count(slots);
+  state_->gradients.resize(static_cast<std::size_t>(parameters));
+  state_->square_sums.resize(static_cast<std::size_t>(core::block_count(parameters, kSumBlock)));
   state_->blocks.resize(spec.blocks.size());
+  for (std::vector<T>& gradient : state_->handed_back) {
+    gradient.resize(static_cast<std::size_t>(widest * options.max_examples));
+  }
   std::int64_t skipped = 0;
   for (std::size_t b = 0; b < spec.blocks.size(); ++b) {
     Block<T>& block = state_->blocks[b];
     block.spec = spec.blocks[b];
     block.inputs = spec.inputs_of(b);
     const auto offset = [&](ParameterKind kind) {
-      const auto values = network.parameter(b, kind);
-      return values.empty() ? 0 : values.data() - network.parameters().data();
+      const ParameterSlot* const slot = nn::find_slot(slots, b, kind);
+      return slot == nullptr ? 0 : slot->offset;
     };
     block.weight = offset(ParameterKind::weight);
     block.bias = offset(ParameterKind::bias);
     block.gamma = offset(ParameterKind::gamma);
     block.beta = offset(ParameterKind::beta);
-    if (!core::checked_product(block.spec.units, options.max_examples)) {
-      core::fail(ErrorKind::usage, "training pass: block {}: {} units x {} examples are too many",
-                 b, block.spec.units, options.max_examples);
-    }
+    block.gradient = state_->handed_back[b % 2].data();
     block.allocate(options.max_examples, b > 0 ? state_->blocks[b - 1].output : nullptr);
     if (block.spec.residual > 0) skipped = std::max(skipped, block.spec.units);
   }
@@ -433,7 +505,8 @@ PassResult TrainingPass<T>::run(const Network<T>& network, const MiniBatch<T>& b
   state.staged = false;
   state.observing = observed;
   for (Block<T>& block : state.blocks) {
-    if (observed) block.observed.resize(block.buffers.front().size());
+    if (!observed) break;
+    block.observed.resize(static_cast<std::size_t>(block.spec.units * state.options.max_examples));
   }
   state.examples = examples;
   state.forward(network, batch.x.data(), step);

@@ -58,6 +58,8 @@ void visit_options(Options& o, Visitor&& visit) {
   visit("observe", o.observe,
         "every so many steps record what batch norm does (observations.jsonl); 0: never");
   visit("seed", o.seed, "seed of weights, shuffles and dropout");
+  visit("precision", o.precision,
+        "operands of matrix products in training; bf16: faster where the processor has it");
   visit("threads", o.threads, "threads; 0: all; never changes a result");
 }
 

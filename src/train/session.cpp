@@ -129,7 +129,8 @@ Session::Session(const Dataset& data, const TrainOptions& options, const Dataset
   pass_.emplace(plan_.network, TrainingPassOptions{.loss = model_.loss,
                                                    .max_examples = largest,
                                                    .seed = options_.seed,
-                                                   .threads = options_.threads});
+                                                   .threads = options_.threads,
+                                                   .precision = options_.precision});
   batch_x_.resize(static_cast<std::size_t>(largest * plan_.network.inputs));
   batch_classes_.resize(static_cast<std::size_t>(largest));
   batch_values_.resize(static_cast<std::size_t>(largest));

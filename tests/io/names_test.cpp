@@ -15,6 +15,7 @@ TEST(Names, EveryEnumeratorHasOne) {
   expect_complete(NormPlacement::before_linear);
   expect_complete(Initialization::xavier);
   expect_complete(LossKind::huber);
+  expect_complete(Precision::bf16);
   expect_complete(Task::regression);
   expect_complete(ColumnKind::categorical);
 }

@@ -11,6 +11,7 @@
 #include "core/random.hpp"
 #include "evenrow/error.hpp"
 #include "evenrow/inference_pass.hpp"
+#include "kernels/gemm.hpp"
 #include "support/throws_error.hpp"
 
 namespace evenrow {
@@ -78,6 +79,45 @@ TEST(TrainingPass, SameBitsForAnyNumberOfThreads) {
       EXPECT_EQ(gradients, expected) << threads;
     }
   }
+}
+
+TEST(TrainingPass, Bfloat16ProductsGiveNearlyTheSameGradientsOnAnyNumberOfThreads) {
+  if (!kernels::HalfGemm::available()) {
+    EXPECT_THAT([] { TrainingPass<float>(wide_spec(), {.precision = Precision::bf16}); },
+                ThrowsError(ErrorKind::usage, "this processor does not multiply bfloat16"));
+    return;
+  }
+  const Data data(101, 37, 5), fewer(60, 37, 5);
+  for (const NetworkSpec& spec :
+       {wide_spec(), wide_spec(NormPlacement::after_activation, Activation::gelu),
+        residual_spec()}) {
+    const Network<float> network(spec, 4);
+    std::vector<float> expected;
+    for (const int threads : {1, 2, 3, 8}) {
+      TrainingPass<float> pass(
+          spec, {.max_examples = 101, .seed = 1, .threads = threads, .precision = Precision::bf16});
+      pass.run(network, fewer.batch(), 6);  // other sizes in between
+      pass.run(network, data.batch(), 7);
+      const std::vector<float> gradients(pass.gradients().begin(), pass.gradients().end());
+      if (threads == 1) expected = gradients;
+      EXPECT_EQ(gradients, expected) << threads;
+    }
+    TrainingPass<float> exact(spec, {.max_examples = 101, .seed = 1, .threads = 2});
+    exact.run(network, data.batch(), 7);
+    // Each operand is off by 2^-9 of itself at most; on the way to a gradient lie at most 6
+    // products forward and 6 back, of two operands each: 24 * 2^-9 of the norm, were no error ever
+    // amplified. Batch norm divides by deviations that are errors' size too: twice that.
+    double distance = 0, norm = 0;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      const double g = exact.gradients()[i];
+      distance += (expected[i] - g) * (expected[i] - g);
+      norm += g * g;
+    }
+    EXPECT_LT(std::sqrt(distance / norm), 2 * 24 * 0x1p-9);
+    EXPECT_GT(distance, 0) << "nothing was rounded";
+  }
+  EXPECT_THAT([] { TrainingPass<double>(wide_spec(), {.precision = Precision::bf16}); },
+              ThrowsError(ErrorKind::usage, "precision bf16 is for networks of float"));
 }
 
 TEST(TrainingPass, RunningTwiceGivesTheSameAndTheStepSelectsTheDropoutMask) {

@@ -45,6 +45,7 @@ TEST(Config, EveryOptionComesBackAsItWas) {
   options.validation = 0.25;
   options.observe = 50;
   options.seed = 9007199254740993;  // no double holds it
+  options.precision = Precision::bf16;
   options.threads = 3;
   const std::string text = to_toml(options);
   EXPECT_EQ(to_toml(parse(text)), text);
@@ -60,7 +61,7 @@ TEST(Config, EveryOptionComesBackAsItWas) {
     EXPECT_NE(line(text), line(defaults)) << key;
     ++fields;
   });
-  EXPECT_EQ(fields, 38);
+  EXPECT_EQ(fields, 39);
 }
 
 TEST(Config, NothingGivenMeansDefaults) {
