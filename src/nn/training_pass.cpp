@@ -54,6 +54,7 @@ struct Block {
   T* gradient = nullptr;           // with respect to output, turned in place into that of linear
   std::vector<std::uint8_t> kept;  // dropout: 1 where a value was kept
   std::vector<double> mean, biased_variance;
+  std::vector<T> observed;  // what entered the activation; of observed runs alone
 
   bool norm_before() const {
     return spec.norm == Norm::batch && spec.placement == NormPlacement::before_activation;
@@ -109,6 +110,7 @@ struct TrainingPass<T>::State {
   std::vector<double> square_sums;
   std::int64_t examples = 0;  // of the last run
   bool staged = false;        // batch statistics wait for commit or discard
+  bool observing = false;     // this run, or the last one, is observed
 
   void linear_rows(const T* parameters, const T* x, std::size_t b, std::int64_t first,
                    std::int64_t rows);
@@ -121,6 +123,7 @@ struct TrainingPass<T>::State {
   void read_row(Block<T>& block, const T* parameters, std::int64_t row, const T* from);
   void normalize_row(Block<T>& block, const T* parameters, std::int64_t row, const T* from, T* to,
                      bool relu);
+  void observe_row(Block<T>& block, const T* parameters, std::int64_t row);
   void backward(const Network<T>& network, const T* x);
   void backward_row(Block<T>& block, const T* parameters, std::int64_t row);
   void unread_row(Block<T>& block, const T* parameters, std::int64_t row, const T* from, T* g);
@@ -241,6 +244,7 @@ void TrainingPass<T>::State::forward_row(Block<T>& block, const T* parameters, s
   if (block.norm_before()) {
     normalize_row(block, parameters, row, block.linear + at, block.activation_in + at, fuse_relu);
   }
+  if (observing) observe_row(block, parameters, row);
   if (!fuse_relu && dense.activation != Activation::none) {
     kernels::activate(dense.activation, block.activation_in + at, block.activation_out + at, n);
   }
@@ -283,6 +287,22 @@ void TrainingPass<T>::State::read_row(Block<T>& block, const T* parameters, std:
   if (!fuse_relu && activation != Activation::none) {
     kernels::activate(activation, block.read_in + at, block.read + at, examples);
   }
+}
+
+// Keeps what enters the activation: most of them are computed in place, and relu with batch norm.
+template <class T>
+void TrainingPass<T>::State::observe_row(Block<T>& block, const T* parameters, std::int64_t row) {
+  const std::int64_t at = row * examples;
+  T* const kept = block.observed.data() + at;
+  if (!block.norm_before()) {
+    std::copy_n(block.linear + at, examples, kept);
+    return;
+  }
+  const auto channel = static_cast<std::size_t>(row);
+  const auto k = norm::train_coefficients<T>(block.mean[channel], block.biased_variance[channel],
+                                             block.spec.eps, parameters[block.gamma + row],
+                                             parameters[block.beta + row]);
+  kernels::row_normalize(block.linear + at, kept, examples, k, false);
 }
 
 // From the last block to the first: dZ of a block of rows, then at once their dW = dZ X'.
@@ -455,7 +475,7 @@ TrainingPass<T>::~TrainingPass() = default;
 
 template <class T>
 PassResult TrainingPass<T>::run(const Network<T>& network, const MiniBatch<T>& batch,
-                                std::uint64_t step) {
+                                std::uint64_t step, bool observed) {
   State& state = *state_;
   if (network.spec() != state.spec) {
     core::fail(ErrorKind::usage,
@@ -484,6 +504,11 @@ PassResult TrainingPass<T>::run(const Network<T>& network, const MiniBatch<T>& b
 
   const core::SignalsWait wait;
   state.staged = false;
+  state.observing = observed;
+  for (Block<T>& block : state.blocks) {
+    if (!observed) break;
+    block.observed.resize(static_cast<std::size_t>(block.spec.units * state.options.max_examples));
+  }
   state.examples = examples;
   state.forward(network, batch.x.data(), step);
   Block<T>& last = state.blocks.back();
@@ -497,6 +522,22 @@ PassResult TrainingPass<T>::run(const Network<T>& network, const MiniBatch<T>& b
   result.finite = std::isfinite(value.loss) && std::isfinite(squares);
   state.staged = true;
   return result;
+}
+
+template <class T>
+BlockView<T> TrainingPass<T>::block(std::size_t index) const {
+  if (!state_->observing || index >= state_->blocks.size()) {
+    core::fail(ErrorKind::usage,
+               "training pass: block {} of {}: expected one that exists, after run_observed()",
+               index, state_->blocks.size());
+  }
+  const Block<T>& block = state_->blocks[index];
+  const auto size = static_cast<std::size_t>(block.spec.units * state_->examples);
+  return {.activation_input = std::span(block.observed).first(size),
+          .activation_output = {block.activation_out, size},
+          .output = {block.output, size},
+          .mean = block.mean,
+          .biased_variance = block.biased_variance};
 }
 
 template <class T>

@@ -80,6 +80,7 @@ std::optional<Problem> find_problem(const TrainOptions& o) {
   fraction(o.validation, "validation");
   require(o.early_stop == 0 || o.validation > 0.0, "early_stop", o.early_stop,
           "0 without validation data; give validation a part of the training data");
+  require(o.observe >= 0, "observe", o.observe, "at least 0");
   require(o.seed <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()), "seed",
           o.seed, "below 2^63");
   require(o.threads >= 0 && o.threads <= 1024, "threads", o.threads, "0 to 1024");

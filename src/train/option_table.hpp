@@ -57,6 +57,8 @@ void visit_options(Options& o, Visitor&& visit) {
   visit("early_stop", o.early_stop,
         "stop after so many epochs without a better validation loss, keep the best; 0: never");
   visit("validation", o.validation, "part of the training data held out, in [0, 1)");
+  visit("observe", o.observe,
+        "every so many steps record what batch norm does (observations.jsonl); 0: never");
   visit("seed", o.seed, "seed of weights, shuffles and dropout");
   visit("precision", o.precision,
         "operands of matrix products in training; bf16: faster where the processor has it");

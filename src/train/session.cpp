@@ -8,6 +8,7 @@
 #include "core/random.hpp"
 #include "core/sizes.hpp"
 #include "core/threads.hpp"
+#include "train/observe.hpp"
 
 namespace evenrow::training {
 namespace {
@@ -159,6 +160,7 @@ bool Session::run(TrainObserver& observer, const std::function<void()>& between_
              observer);
     const double seconds = seconds_since(start);
     state_.epoch_seconds += seconds;
+    state_.step_seconds += seconds;
     if (state_.step % plan_.steps_per_epoch == 0) end_epoch(observer);
     const bool stop = observer.stop_requested();
     between_steps();
@@ -195,12 +197,15 @@ void Session::one_step(double learning_rate, TrainObserver& observer) {
   });
 
   const auto count = static_cast<std::size_t>(n);
-  const PassResult result =
-      pass_->run(state_.network,
-                 {.x = std::span(batch_x_).first(count * static_cast<std::size_t>(inputs)),
-                  .classes = std::span(batch_classes_).first(count),
-                  .values = std::span(batch_values_).first(count)},
-                 static_cast<std::uint64_t>(state_.step));
+  const MiniBatch<float> batch{
+      .x = std::span(batch_x_).first(count * static_cast<std::size_t>(inputs)),
+      .classes = std::span(batch_classes_).first(count),
+      .values = std::span(batch_values_).first(count)};
+  const auto number = static_cast<std::uint64_t>(state_.step);
+  const bool observed = options_.observe > 0 && state_.step % options_.observe == 0;
+  const PassResult result = observed ? pass_->run_observed(state_.network, batch, number)
+                                     : pass_->run(state_.network, batch, number);
+  if (observed) tell_observation(observer, batch.x, epoch);
   const StepMetrics metrics{.step = state_.step,
                             .epoch = epoch,
                             .loss = result.loss,
@@ -227,6 +232,18 @@ void Session::one_step(double learning_rate, TrainObserver& observer) {
   }
   observer.on_step(metrics);
   if (state_.skipped_in_a_row == kMostSkipsInARow) fail_not_finite(n, metrics.learning_rate);
+}
+
+void Session::tell_observation(TrainObserver& observer, std::span<const float> x,
+                               std::int64_t epoch) {
+  const auto start = Clock::now();
+  Observation observation =
+      observe(*pass_, state_.network, x, core::resolve_threads(options_.threads));
+  observation.step = state_.step;
+  observation.epoch = epoch;
+  observation.seconds = seconds_since(start);
+  observer.on_observation(observation);
+  state_.observe_seconds += seconds_since(start);
 }
 
 // Names the most extreme input of the mini-batch: a file's flaw often shows there.
@@ -294,6 +311,8 @@ TrainResult Session::finish(bool stopped) {
   result.epochs = state_.epochs;
   result.skipped_steps = state_.skipped;
   result.seconds = state_.seconds + state_.epoch_seconds;
+  result.step_seconds = state_.step_seconds;
+  result.observe_seconds = state_.observe_seconds;
   model_.network = state_.best && !stopped ? std::move(*state_.best) : std::move(state_.network);
   if (!stopped) {
     result.training = evaluate_examples(model_, training_, options_.threads);

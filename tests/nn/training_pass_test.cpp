@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -156,6 +157,29 @@ TEST(TrainingPass, InferenceEqualsTrainingWithBatchStatistics) {
         ASSERT_NEAR(y[i * 5 + k], pass.outputs()[k * 300 + i], 7e-4);
       }
     }
+  }
+}
+
+TEST(TrainingPass, AnObservedRunIsTheSameAndShowsItsBlocks) {
+  const Data data(20, 37, 5);
+  for (const NormPlacement placement :
+       {NormPlacement::before_activation, NormPlacement::after_activation}) {
+    const NetworkSpec spec = wide_spec(placement);
+    const Network<float> network(spec, 4);
+    TrainingPass<float> pass(spec, {.max_examples = 32, .threads = 1});
+    EXPECT_THAT([&] { pass.block(0); }, ThrowsError(ErrorKind::usage, "after run_observed()"));
+    const PassResult plain = pass.run(network, data.batch(), 3);
+    const std::vector<float> gradients(pass.gradients().begin(), pass.gradients().end());
+    const PassResult observed = pass.run_observed(network, data.batch(), 3);
+    EXPECT_EQ(observed.loss, plain.loss);
+    EXPECT_TRUE(std::ranges::equal(pass.gradients(), gradients));
+    EXPECT_EQ(pass.block(0).activation_input.size(), 130u * 20);
+    EXPECT_EQ(pass.block(0).mean.size(), 130u);
+    EXPECT_TRUE(pass.block(2).mean.empty());
+    EXPECT_TRUE(std::ranges::equal(pass.block(2).output, pass.outputs()));
+    EXPECT_THAT([&] { pass.block(3); }, ThrowsError(ErrorKind::usage, "block 3 of 3"));
+    pass.run(network, data.batch(), 3);
+    EXPECT_THAT([&] { pass.block(0); }, ThrowsError(ErrorKind::usage, "after run_observed()"));
   }
 }
 

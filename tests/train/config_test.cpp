@@ -45,6 +45,7 @@ TEST(Config, EveryOptionComesBackAsItWas) {
   options.epochs = 12;
   options.early_stop = 4;
   options.validation = 0.25;
+  options.observe = 50;
   options.seed = 9007199254740993;  // no double holds it
   options.precision = Precision::bf16;
   options.threads = 3;
@@ -62,7 +63,7 @@ TEST(Config, EveryOptionComesBackAsItWas) {
     EXPECT_NE(line(text), line(defaults)) << key;
     ++fields;
   });
-  EXPECT_EQ(fields, 38);
+  EXPECT_EQ(fields, 39);
 }
 
 TEST(Config, NothingGivenMeansDefaults) {
@@ -118,6 +119,7 @@ TEST(Config, ValuesOutOfRangeAreNamed) {
       {"batch_size = 0", "batch_size is 0, expected at least 1"},
       {"batch_size = 1", "batch_size is 1, expected at least 2 with batch norm"},
       {"epochs = 0", "epochs is 0, expected at least 1"},
+      {"observe = -1", "observe is -1, expected at least 0"},
       {"early_stop = -1", "early_stop is -1"},
       {"early_stop = 1\nvalidation = 0.0", "early_stop is 1, expected 0 without validation data"},
       {"validation = 1.0", "validation is 1"},
