@@ -27,5 +27,6 @@ Command add_train(CLI::App& app);
 Command add_evaluate(CLI::App& app);
 Command add_predict(CLI::App& app);
 Command add_inspect(CLI::App& app);
+Command add_report(CLI::App& app);
 
 }  // namespace evenrow::cli

@@ -1,0 +1,143 @@
+#include "report_sources.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/fail.hpp"
+#include "io/strict_json.hpp"
+#include "report_json.hpp"
+
+namespace evenrow::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+// `value` in the lines "key = value" of a configuration, without quotes and brackets.
+std::string plain(std::string value) {
+  if (value.size() > 1 && value.front() == '"') return value.substr(1, value.size() - 2);
+  if (value.front() != '[') return value;
+  std::string list;
+  for (const char c : value) {
+    if (c == ',') list += '-';
+    if (std::isdigit(static_cast<unsigned char>(c)) != 0) list += c;
+  }
+  return list;
+}
+
+std::vector<std::pair<std::string, std::string>> configuration(const TrainOptions& options) {
+  std::vector<std::pair<std::string, std::string>> config;
+  const std::string text = to_toml(options);
+  for (std::size_t at = 0, end; (end = text.find('\n', at)) != std::string::npos; at = end + 1) {
+    const std::string line = text.substr(at, end - at);
+    const std::size_t equals = line.find(" = ");
+    if (equals == std::string::npos) continue;
+    config.emplace_back(line.substr(0, equals), plain(line.substr(equals + 3)));
+  }
+  return config;
+}
+
+double number(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number() ? found->get<double>() : report::kNone;
+}
+
+std::vector<report::RunScore> scores(const Json& result) {
+  std::vector<report::RunScore> all;
+  for (const char* part : {"training", "validation", "test"}) {
+    const auto found = result.find(part);
+    if (found == result.end() || !found->is_object()) continue;
+    all.push_back({.part = part,
+                   .rows = number(*found, "rows"),
+                   .loss = number(*found, "loss"),
+                   .accuracy = number(*found, "accuracy"),
+                   .rmse = number(*found, "rmse"),
+                   .mae = number(*found, "mae"),
+                   .r2 = number(*found, "r2")});
+  }
+  return all;
+}
+
+// The value that serves a network without batch norm best: what both are shown at.
+double shown_value(const report::ComparisonData& comparison) {
+  const bool none = std::ranges::find(comparison.norms, "none") != comparison.norms.end();
+  double best = report::kNone, value = report::kNone;
+  for (const report::ComparedRun& run : comparison.runs) {
+    if ((none && run.norm != "none") || std::isnan(run.score)) continue;
+    if (std::isnan(best) || (comparison.maximize ? run.score > best : run.score < best)) {
+      best = run.score;
+      value = run.value;
+    }
+  }
+  return value;
+}
+
+}  // namespace
+
+report::RunData ReportReader::run_without_errors(const Run& run) {
+  report::RunData data;
+  data.folder = run.name;
+  data.config = configuration(run.options);
+  data.batch_norm = run.options.norm == Norm::batch;
+  data.regression = run.regression();
+  data.finished = run.result.has_value();
+  data.hidden_blocks = std::ssize(run.options.hidden);
+  data.planned_epochs = run.options.epochs;
+  const bool accuracy = run.options.task != Task::regression && !data.regression;
+  for (const EpochMetrics& metrics : run.epochs) {
+    report::RunEpoch epoch{.epoch = metrics.epoch + 1,
+                           .training_loss = metrics.training_loss,
+                           .seconds = metrics.seconds};
+    if (accuracy) epoch.training_accuracy = metrics.training_accuracy;
+    if (metrics.validation) {
+      epoch.validation_loss = metrics.validation->loss;
+      if (accuracy) epoch.validation_accuracy = metrics.validation->accuracy;
+    }
+    data.epochs.push_back(epoch);
+  }
+  const fs::path observations = fs::path(run.name) / "observations.jsonl";
+  std::error_code ignored;
+  if (fs::exists(observations, ignored)) {
+    read_json_lines(observations, "an observation",
+                    [&](const Json& line, const std::string& where) {
+                      data.observations.push_back(observation_from_json(line, where));
+                    });
+  }
+  if (run.result) {
+    data.scores = scores(*run.result);
+    data.seconds = number(*run.result, "seconds");
+    data.observe_seconds = number(*run.result, "observe_seconds");
+    data.observe_fraction = number(*run.result, "observe_fraction");
+  }
+  return data;
+}
+
+report::RunData ReportReader::run(const fs::path& folder) {
+  const Run files = read_run(folder);
+  report::RunData data = run_without_errors(files);
+  data.errors = errors_of(files);
+  return data;
+}
+
+report::ComparisonData ReportReader::comparison(const fs::path& folder) {
+  const fs::path path = folder / "compare.json";
+  report::ComparisonData comparison =
+      comparison_from_json(io::parse_strict_json(read_text(path), path.string()), path.string());
+  comparison.folder = folder.string();
+  const double value = shown_value(comparison);
+  for (const std::string& norm : comparison.norms) {
+    const auto found = std::ranges::find_if(comparison.runs, [&](const report::ComparedRun& run) {
+      std::error_code ignored;
+      return run.norm == norm && run.value == value && !std::isnan(run.score) &&
+             fs::exists(folder / run.folder / "config.toml", ignored);
+    });
+    if (found != comparison.runs.end()) {
+      comparison.shown.push_back(run_without_errors(read_run(folder / found->folder)));
+    }
+  }
+  return comparison;
+}
+
+}  // namespace evenrow::cli
