@@ -1,8 +1,11 @@
 #include "train/observe.hpp"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "core/threads.hpp"
 #include "kernels/rows.hpp"
@@ -32,15 +35,25 @@ std::vector<float> sample_of(std::span<const float> values) {
   return sample;
 }
 
-// Puts the values of these ranks (ascending) where sorting would; the middle rank first, so that
-// the others have halves to look in.
-void select(std::span<float> values, std::span<const std::size_t> ranks, std::size_t before = 0) {
-  if (ranks.empty()) return;
-  const std::size_t middle = ranks.size() / 2, at = ranks[middle] - before;
-  const auto nth = static_cast<std::ptrdiff_t>(at);
-  std::nth_element(values.begin(), values.begin() + nth, values.end());
-  select(values.first(at), ranks.first(middle), before);
-  select(values.subspan(at + 1), ranks.subspan(middle + 1), before + at + 1);
+// As integers of the same order, 8 bits at a time, the last ones first: several times faster than
+// by comparing, where no branch can be foretold.
+void sort_floats(std::vector<float>& values) {
+  constexpr std::uint32_t kSign = 0x80000000u, kDigit = 0xFF;
+  std::vector<std::uint32_t> keys(values.size()), sorted(values.size());
+  std::ranges::transform(values, keys.begin(), [](float value) {
+    const auto bits = std::bit_cast<std::uint32_t>(value);
+    return (bits & kSign) != 0 ? ~bits : bits | kSign;
+  });
+  for (int shift = 0; shift < 32; shift += 8) {
+    std::array<std::uint32_t, kDigit + 2> starts{};
+    for (const std::uint32_t key : keys) ++starts[(key >> shift & kDigit) + 1];
+    std::partial_sum(starts.begin(), starts.end(), starts.begin());
+    for (const std::uint32_t key : keys) sorted[starts[key >> shift & kDigit]++] = key;
+    keys.swap(sorted);
+  }
+  std::ranges::transform(keys, values.begin(), [](std::uint32_t key) {
+    return std::bit_cast<float>((key & kSign) != 0 ? key & ~kSign : ~key);
+  });
 }
 
 void add_quantiles(std::vector<float> sample, Distribution& to) {
@@ -49,20 +62,12 @@ void add_quantiles(std::vector<float> sample, Distribution& to) {
     to.quantiles.fill(to.smallest);
     return;
   }
-  const double last = static_cast<double>(sample.size() - 1);
-  std::vector<std::size_t> ranks{0, sample.size() - 1};
-  for (const double part : kObservedQuantiles) {
-    const double rank = part * last;
-    ranks.push_back(static_cast<std::size_t>(std::floor(rank)));
-    ranks.push_back(static_cast<std::size_t>(std::ceil(rank)));
-  }
-  std::ranges::sort(ranks);
-  ranks.erase(std::ranges::unique(ranks).begin(), ranks.end());
-  select(sample, ranks);
+  sort_floats(sample);
   to.smallest = static_cast<double>(sample.front());
   to.largest = static_cast<double>(sample.back());
   for (std::size_t i = 0; i < kObservedQuantiles.size(); ++i) {
-    const double rank = kObservedQuantiles[i] * last, below = std::floor(rank);
+    const double rank = kObservedQuantiles[i] * static_cast<double>(sample.size() - 1);
+    const double below = std::floor(rank);
     const double low = static_cast<double>(sample[static_cast<std::size_t>(below)]);
     const double high = static_cast<double>(sample[static_cast<std::size_t>(std::ceil(rank))]);
     // Equal infinities have no difference.

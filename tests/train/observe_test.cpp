@@ -60,6 +60,23 @@ TEST(Distribution, QuantilesOfALargeTensorAreThoseOfItsSample) {
   }
 }
 
+TEST(Distribution, OrdersEveryKindOfNumber) {
+  const core::RandomStream stream(8, core::Purpose::test, 0);
+  std::vector<float> values{-0.0F, 0.0F, 1e-45F, -1e-45F, 3e38F, -3e38F, kInfinity, -kInfinity};
+  for (std::uint64_t i = values.size(); i < 1001; ++i) {
+    values.push_back(
+        static_cast<float>(std::ldexp(stream.normal(i), static_cast<int>(i % 200) - 99)));
+  }
+  const Distribution seen = distribution_of(values);
+  std::ranges::sort(values);
+  EXPECT_EQ(seen.smallest, -kInfinity);
+  EXPECT_EQ(seen.largest, kInfinity);
+  for (std::size_t i = 0; i < 7; ++i) {
+    const auto rank = static_cast<std::size_t>(std::lround(kObservedQuantiles[i] * 1000));
+    EXPECT_EQ(seen.quantiles[i], values[rank]) << i;  // each rank is a whole number
+  }
+}
+
 TEST(Distribution, NaNAndInfinityAreNoTrap) {
   const Distribution some = distribution_of(std::vector<float>{kNaN, 2, kNaN, 1, 3});
   EXPECT_EQ(some.quantiles[3], 2);
