@@ -38,6 +38,10 @@ Exit run(const ReportArguments& arguments) {
       sources.comparisons.push_back(reader.comparison(folder));
     } else if (fs::exists(folder / "config.toml", ignored)) {
       sources.runs.push_back(reader.run(folder));
+    } else if (fs::exists(folder / "comparison.toml", ignored)) {
+      core::fail(ErrorKind::io,
+                 "{}: this comparison is not finished; the same evenrow compare again finishes it",
+                 argument);
     } else {
       core::fail(ErrorKind::io,
                  "{}: nothing to report on there: it has neither config.toml (a run) nor "

@@ -30,12 +30,12 @@ report::ComparisonData checked_comparison(const Json& json, const std::string& w
   report::ComparisonData comparison;
   json.at("vary").get_to(comparison.vary);
   json.at("metric").get_to(comparison.metric);
-  const auto direction = json.at("direction").get<std::string>();
-  if (direction != "maximize" && direction != "minimize") {
-    core::fail(ErrorKind::data, "{}: direction is '{}', expected maximize or minimize", where,
-               direction);
+  if (json.at("direction") != "maximize") {
+    core::fail(ErrorKind::data, "{}: direction is {}, expected \"maximize\"", where,
+               json.at("direction").dump());
   }
-  comparison.maximize = direction == "maximize";
+  json.at("best_of_all").get_to(comparison.best);
+  json.at("margin").get_to(comparison.margin);
   json.at("values").get_to(comparison.values);
   json.at("norms").get_to(comparison.norms);
   for (const Json& entry : json.at("runs")) {
@@ -66,6 +66,9 @@ report::ComparisonData checked_comparison(const Json& json, const std::string& w
     entry.at("open_low").get_to(range.open_low);
     entry.at("open_high").get_to(range.open_high);
     comparison.ranges.push_back(std::move(range));
+  }
+  if (comparison.values.empty() || comparison.norms.empty() || comparison.runs.empty()) {
+    core::fail(ErrorKind::data, "{}: a comparison without values, norms or runs", where);
   }
   return comparison;
 }

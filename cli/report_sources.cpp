@@ -60,18 +60,15 @@ std::vector<report::RunScore> scores(const Json& result) {
   return all;
 }
 
-// The value that serves a network without batch norm best: what both are shown at.
-double shown_value(const report::ComparisonData& comparison) {
-  const bool none = std::ranges::find(comparison.norms, "none") != comparison.norms.end();
-  double best = report::kNone, value = report::kNone;
+// The run of this norm whose model is the best.
+const report::ComparedRun* best_run(const report::ComparisonData& comparison,
+                                    const std::string& norm) {
+  const report::ComparedRun* best = nullptr;
   for (const report::ComparedRun& run : comparison.runs) {
-    if ((none && run.norm != "none") || std::isnan(run.score)) continue;
-    if (std::isnan(best) || (comparison.maximize ? run.score > best : run.score < best)) {
-      best = run.score;
-      value = run.value;
-    }
+    if (run.norm != norm || std::isnan(run.score)) continue;
+    if (best == nullptr || run.score > best->score) best = &run;
   }
-  return value;
+  return best;
 }
 
 }  // namespace
@@ -126,15 +123,16 @@ report::ComparisonData ReportReader::comparison(const fs::path& folder) {
   report::ComparisonData comparison =
       comparison_from_json(io::parse_strict_json(read_text(path), path.string()), path.string());
   comparison.folder = folder.string();
-  const double value = shown_value(comparison);
-  for (const std::string& norm : comparison.norms) {
-    const auto found = std::ranges::find_if(comparison.runs, [&](const report::ComparedRun& run) {
-      std::error_code ignored;
-      return run.norm == norm && run.value == value && !std::isnan(run.score) &&
-             fs::exists(folder / run.folder / "config.toml", ignored);
-    });
-    if (found != comparison.runs.end()) {
-      comparison.shown.push_back(run_without_errors(read_run(folder / found->folder)));
+  // The others are seen where the first norm, none by default, does best.
+  const report::ComparedRun* best = best_run(comparison, comparison.norms.front());
+  if (best == nullptr) return comparison;
+  comparison.shown_value = best->value;
+  for (const report::ComparedRun& run : comparison.runs) {
+    std::error_code ignored;
+    const fs::path place = folder / run.folder;
+    if (run.value == best->value && run.seed == best->seed && !std::isnan(run.score) &&
+        fs::exists(place / "config.toml", ignored)) {
+      comparison.shown.push_back(run_without_errors(read_run(place)));
     }
   }
   return comparison;

@@ -57,7 +57,7 @@ std::string rows_note(std::size_t shown, std::size_t all) {
 }
 
 Json to_json(const LineChart& chart) {
-  constexpr const char* kinds[] = {"line", "points", "range"};
+  constexpr const char* kinds[] = {"line", "points", "crosses", "range"};
   Json lines = Json::array();
   for (const Line& line : chart.lines) {
     lines.push_back({{"name", line.name},

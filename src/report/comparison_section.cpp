@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "report/numbers.hpp"
 #include "report/sections.hpp"
@@ -11,10 +12,8 @@
 namespace evenrow::report {
 namespace {
 
-constexpr double kMargin = 0.02;  // below the best accuracy: within it a value is usable
-
 struct Words {
-  std::string axis, one;  // "learning rate", "a learning rate"
+  std::string axis, many;  // "learning rate", "learning rates"
   bool logarithmic;
 };
 
@@ -39,7 +38,7 @@ int norm_colour(const ComparisonData& comparison, const std::string& norm) {
   return 2 + static_cast<int>(std::ranges::find(comparison.norms, norm) - comparison.norms.begin());
 }
 
-// Mean, lowest and highest of a quantity over the seeds of every value; diverged runs are left out.
+// Mean, lowest and highest of a quantity over the seeds of every value; NaN is left out.
 template <class Value>
 Line line_of(const ComparisonData& comparison, const std::string& norm, Value value) {
   Line line{.name = norm_label(norm), .colour = norm_colour(comparison, norm)};
@@ -61,17 +60,25 @@ Line line_of(const ComparisonData& comparison, const std::string& norm, Value va
   }
   const bool spread = std::ranges::any_of(
       line.low, [&, i = std::size_t{0}](double low) mutable { return low < line.high[i++]; });
-  if (!spread) line.low.clear(), line.high.clear();
+  if (!spread) {
+    line.low.clear();
+    line.high.clear();
+  }
   return line;
+}
+
+// Without the trailing zeros that line numbers up in a table.
+std::string short_number(double value) {
+  return fmt::format("{:.3g}", value);
 }
 
 std::string size_text(const UsableRange& range) {
   if (std::isnan(range.low)) return "no value";
   std::string text = fmt::format("{}{} {}", range.open_low || range.open_high ? "at least " : "",
                                  number(range.size, 2), range.unit);
-  text += fmt::format(" ({} to {}", number(range.low, 3), number(range.high, 3));
+  text += fmt::format(" ({} to {}", short_number(range.low), short_number(range.high));
   if (std::isfinite(range.interval_low)) {
-    text += fmt::format("; bootstrap interval {} to {}", number(range.interval_low, 2),
+    text += fmt::format("; 95 % interval {} to {}", number(range.interval_low, 2),
                         number(range.interval_high, 2));
   }
   return text + ")";
@@ -102,50 +109,66 @@ std::string range_finding(const ComparisonData& comparison) {
                             number(std::abs(wider), 2), batch->unit);
 }
 
-void add_sensitivity(std::vector<Block>& blocks, const ComparisonData& comparison) {
-  const Words words = words_of(comparison.vary);
-  const bool accuracy = comparison.metric == "accuracy";
-  LineChart chart{
-      .x = {.title = words.axis, .logarithmic = words.logarithmic, .ticks = comparison.values},
-      .y = {.title = "validation " + comparison.metric, .percent = accuracy}};
-  double bottom = kNone;
-  for (const ComparedRun& run : comparison.runs) {
-    bottom = comparison.maximize ? std::fmin(bottom, run.score) : std::fmax(bottom, run.score);
-  }
-  std::int64_t diverged = 0;
-  std::vector<Line> lost;
-  for (const std::string& norm : comparison.norms) {
-    chart.lines.push_back(
-        line_of(comparison, norm, [](const ComparedRun& run) { return run.score; }));
-    Line cross{.name = norm_label(norm) + ", diverged",
-               .kind = Line::Kind::points,
-               .colour = norm_colour(comparison, norm)};
-    for (const ComparedRun& run : comparison.runs) {
-      if (run.norm != norm || !std::isnan(run.score)) continue;
-      ++diverged;
-      cross.x.push_back(run.value);
-      cross.y.push_back(bottom);
-    }
-    if (!cross.x.empty()) lost.push_back(std::move(cross));
-  }
+// As the usable range counts it: a run that diverged knows nothing.
+double counted(const ComparedRun& run) {
+  return run.score > 0 ? run.score : 0.0;
+}
+
+void add_ranges(LineChart& chart, const ComparisonData& comparison) {
+  const double good_enough = comparison.best - comparison.margin;
+  chart.lines.push_back({.name = fmt::format("{:g} points below the best", 100 * comparison.margin),
+                         .colour = 5,
+                         .faint = true,
+                         .x = {comparison.values.front(), comparison.values.back()},
+                         .y = {good_enough, good_enough}});
+  double lowest = good_enough;
+  for (const ComparedRun& run : comparison.runs) lowest = std::min(lowest, counted(run));
+  // Beneath that line, one below the other.
+  double y = good_enough;
   for (const UsableRange& range : comparison.ranges) {
+    y -= 0.05 * std::max(comparison.best - lowest, comparison.margin);
     if (std::isnan(range.low)) continue;
-    const double y = accuracy ? range.best - kMargin : range.best;
-    chart.lines.push_back({.name = norm_label(range.norm) + ", usable",
+    chart.lines.push_back({.name = fmt::format("usable {}: {:.2g} {}", norm_label(range.norm),
+                                               range.size, range.unit),
                            .kind = Line::Kind::range,
                            .colour = norm_colour(comparison, range.norm),
                            .x = {range.low, range.high},
                            .y = {y, y}});
   }
-  std::ranges::move(lost, std::back_inserter(chart.lines));
-  std::string note = comparison.norms.empty()
-                         ? ""
-                         : "Lines: means over the seeds. Thick bars: the usable range, the values "
-                           "whose result is close to the best one of the same normalization";
-  note += accuracy ? " (within 2 points)." : ".";
-  if (diverged > 0)
-    note += fmt::format(" {} of {} runs diverged; their points lie at the edge.", diverged,
-                        comparison.runs.size());
+}
+
+void add_sensitivity(std::vector<Block>& blocks, const ComparisonData& comparison) {
+  const Words words = words_of(comparison.vary);
+  LineChart chart{
+      .x = {.title = words.axis, .logarithmic = words.logarithmic, .ticks = comparison.values},
+      .y = {.title = fmt::format("validation {}", comparison.metric),
+            .percent = comparison.metric == "accuracy"}};
+  for (const std::string& norm : comparison.norms) {
+    chart.lines.push_back(line_of(comparison, norm, counted));
+  }
+  add_ranges(chart, comparison);
+  std::int64_t diverged = 0;
+  for (const std::string& norm : comparison.norms) {
+    Line crosses{.name = norm_label(norm) + ", diverged",
+                 .kind = Line::Kind::crosses,
+                 .colour = norm_colour(comparison, norm)};
+    for (const ComparedRun& run : comparison.runs) {
+      if (run.norm != norm || !std::isnan(run.score)) continue;
+      crosses.x.push_back(run.value);
+      crosses.y.push_back(0);
+    }
+    diverged += std::ssize(crosses.x);
+    if (!crosses.x.empty()) chart.lines.push_back(std::move(crosses));
+  }
+  std::string note = fmt::format(
+      "Lines: means over the seeds, bands from the worst to the best seed. Thick bars: where a "
+      "line "
+      "is at most {} points below the best of all results.",
+      number(100 * comparison.margin));
+  if (diverged > 0) {
+    note +=
+        fmt::format(" {} of {} runs diverged and count as 0.", diverged, comparison.runs.size());
+  }
   std::string title = words.axis;
   title[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(title[0])));
   blocks.push_back(Figure{.title = title + " and result",
@@ -164,17 +187,14 @@ std::string gap_text(const Line& line, bool accuracy) {
 
 void add_gap(std::vector<Block>& blocks, const ComparisonData& comparison) {
   const bool accuracy = comparison.metric == "accuracy";
-  const double sign = comparison.maximize ? 1.0 : -1.0;
   LineChart chart{.x = {.title = "batch size", .logarithmic = true, .ticks = comparison.values},
-                  .y = {.title = "training - validation", .percent = accuracy}};
-  if (!comparison.maximize) chart.y.title = "validation - training";
+                  .y = {.title = fmt::format("training - validation {}", comparison.metric),
+                        .percent = accuracy}};
   std::string text, verdict;
   for (const std::string& norm : comparison.norms) {
-    Line line = line_of(comparison, norm, [&](const ComparedRun& run) {
-      return sign * (run.training_score - run.score);
-    });
-    Line known = line;  // without the values whose runs all diverged
-    known.x.clear(), known.y.clear();
+    Line line = line_of(comparison, norm,
+                        [&](const ComparedRun& run) { return run.training_score - run.score; });
+    Line known;  // without the values whose runs all diverged
     for (std::size_t i = 0; i < line.x.size(); ++i) {
       if (std::isnan(line.y[i])) continue;
       known.x.push_back(line.x[i]);
@@ -185,8 +205,10 @@ void add_gap(std::vector<Block>& blocks, const ComparisonData& comparison) {
                           gap_text(known, accuracy));
       if (norm == "batch") {
         verdict = known.y.front() < known.y.back()
-                      ? ". Small mini-batches regularized with batch norm here"
-                      : ". Small mini-batches did not regularize with batch norm here";
+                      ? ". With batch norm it is smaller for small mini-batches, as regularization "
+                        "makes it"
+                      : ". With batch norm it is not smaller for small mini-batches: no "
+                        "regularization is seen";
       }
     }
     chart.lines.push_back(std::move(line));
@@ -199,16 +221,17 @@ void add_gap(std::vector<Block>& blocks, const ComparisonData& comparison) {
 }
 
 Grid range_grid(const ComparisonData& comparison) {
-  Grid grid{
-      .caption = "Usable range",
-      .headers = {"normalization", "best " + comparison.metric, "from", "to", "size", "interval"},
-      .rows = {}};
+  Grid grid{.caption = "Usable range",
+            .headers = {"normalization", "best " + comparison.metric, "from", "to", "size",
+                        "95 % interval"},
+            .rows = {}};
   for (const UsableRange& range : comparison.ranges) {
     grid.rows.push_back(
         {norm_label(range.norm),
          comparison.metric == "accuracy" ? percent(range.best) : number(range.best),
-         std::isnan(range.low) ? "-" : number(range.low, 3) + (range.open_low ? " or less" : ""),
-         std::isnan(range.high) ? "-" : number(range.high, 3) + (range.open_high ? " or more" : ""),
+         std::isnan(range.low) ? "-" : short_number(range.low) + (range.open_low ? " or less" : ""),
+         std::isnan(range.high) ? "-"
+                                : short_number(range.high) + (range.open_high ? " or more" : ""),
          number(range.size, 3) + " " + range.unit,
          report::range(range.interval_low, range.interval_high, 3)});
   }
@@ -222,13 +245,21 @@ std::vector<Block> comparison_blocks(const ComparisonData& comparison) {
   double seconds = 0;
   for (const ComparedRun& run : comparison.runs)
     seconds += std::isnan(run.seconds) ? 0 : run.seconds;
-  blocks.push_back(Paragraph{
-      fmt::format("{} runs: {} {}, {} normalizations; {} of training in all.",
-                  comparison.runs.size(), comparison.values.size(), words_of(comparison.vary).one,
-                  comparison.norms.size(), duration(seconds))});
+  std::set<std::int64_t> seeds;
+  for (const ComparedRun& run : comparison.runs) seeds.insert(run.seed);
+  blocks.push_back(Paragraph{fmt::format(
+      "{} runs: {} {}, {} normalizations, {} {}; {} of training in all.", comparison.runs.size(),
+      comparison.values.size(), words_of(comparison.vary).many, comparison.norms.size(),
+      seeds.size(), seeds.size() == 1 ? "seed" : "seeds", duration(seconds))});
   add_sensitivity(blocks, comparison);
   if (comparison.vary == "batch-size") add_gap(blocks, comparison);
   blocks.push_back(range_grid(comparison));
+  if (!comparison.shown.empty()) {
+    blocks.push_back(Paragraph{fmt::format(
+        "What follows is of the runs with {} {} and one seed, where a network {} did best.",
+        words_of(comparison.vary).axis, short_number(comparison.shown_value),
+        norm_label(comparison.norms.front()))});
+  }
   return blocks;
 }
 

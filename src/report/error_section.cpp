@@ -112,7 +112,7 @@ void add_examples(std::vector<Block>& blocks, const RunErrors& errors) {
     for (const Mistake& mistake : errors.mistakes) {
       pictures.items.push_back(
           {mistake.pixels,
-           classes ? fmt::format("{}, taken for {}, {}", mistake.truth, mistake.predicted,
+           classes ? fmt::format("{}, taken for {} ({})", mistake.truth, mistake.predicted,
                                  percent(mistake.probability, 0))
                    : fmt::format("{}, predicted {}", mistake.truth, mistake.predicted)});
     }

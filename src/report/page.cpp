@@ -177,10 +177,14 @@ class Writer {
 
   void write(const Matrix& matrix) {
     const std::size_t classes = matrix.classes.size();
+    std::int64_t longest = 0;
+    for (const std::string& name : matrix.classes) {
+      longest = std::max(longest, display_width(name));
+    }
     html += fmt::format(
         "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\">\n"
-        "<table class=\"matrix\"><caption>{0}</caption>\n<thead><tr><th scope=\"col\">true</th>",
-        escaped(matrix.caption));
+        "<table class=\"matrix{1}\"><caption>{0}</caption>\n<thead><tr><th scope=\"col\">true</th>",
+        escaped(matrix.caption), longest <= 5 ? " short" : "");
     for (const std::string& name : matrix.classes) {
       html += fmt::format("<th scope=\"col\"><span>{}</span></th>", escaped(shortened(name, 20)));
     }

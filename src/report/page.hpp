@@ -21,9 +21,10 @@ struct Axis {
 /// Points of a line chart. NaN in y: no point there.
 struct Line {
   enum class Kind {
-    line,    ///< Points, joined.
-    points,  ///< Points alone.
-    range    ///< A thick bar from the first point to the last.
+    line,     ///< Points, joined.
+    points,   ///< Points alone.
+    crosses,  ///< The same, for what went wrong.
+    range     ///< A thick bar from the first point to the last.
   };
   std::string name{};
   Kind kind = Kind::line;

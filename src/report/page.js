@@ -29,6 +29,14 @@
               callback: value => text(value, axis)},
     };
     if (axis.whole) made.ticks.precision = 0;
+    // Between powers of ten only 2 and 5, and those where there are few powers.
+    if (axis.logarithmic && axis.ticks.length === 0) {
+      made.afterBuildTicks = built => {
+        const kept = Math.log10(built.max / built.min) < 2 ? [1, 2, 5] : [1];
+        built.ticks = built.ticks.filter(({value}) =>
+          kept.includes(Math.round(value / Math.pow(10, Math.floor(Math.log10(value) + 1e-9)))));
+      };
+    }
     if (axis.ticks.length > 0) {
       const first = axis.ticks[0], last = axis.ticks[axis.ticks.length - 1];
       const room = axis.logarithmic ? Math.pow(last / first, 0.03) : 1;
@@ -38,6 +46,15 @@
       made.afterBuildTicks = built => { built.ticks = axis.ticks.map(value => ({value})); };
     }
     return made;
+  }
+
+  // Counted things (epochs, steps, blocks) begin and end with the axis.
+  function fit(axis, made, lists) {
+    const all = lists.flat();
+    if (!axis.whole || axis.ticks.length > 0 || all.length === 0) return;
+    const low = Math.min(...all), high = Math.max(...all);
+    made.min = low === high ? low - 0.5 : low;
+    made.max = low === high ? high + 0.5 : high;
   }
 
   const points = (xs, ys) => xs.map((x, i) => ({x, y: ys[i]}));
@@ -96,7 +113,7 @@
     const sets = [];
     for (const line of chart.lines) {
       const full = lineColour(line.colour);
-      const many = line.x.length > 40;
+      const radius = line.x.length > 40 || (line.faint && line.x.length > 1) ? 0 : 3.5;
       if (line.low.length > 0) {
         const edge = {borderWidth: 0, pointRadius: 0, edge: true, backgroundColor: faded(full, 0.15)};
         sets.push({...edge, data: points(line.x, line.low)});
@@ -105,10 +122,11 @@
       const set = {
         label: line.name, data: points(line.x, line.y), borderColor: full, backgroundColor: full,
         borderWidth: line.faint ? 1.25 : 2.25, borderDash: dashes[line.colour % dashes.length],
-        pointStyle: markers[line.colour % markers.length], pointRadius: line.faint || many ? 0 : 3.5,
-        pointHitRadius: 8, showLine: line.kind !== 'points', spanGaps: false,
+        pointStyle: markers[line.colour % markers.length], pointRadius: radius,
+        pointHitRadius: 8, showLine: line.kind === 'line' || line.kind === 'range', spanGaps: false,
       };
-      if (line.kind === 'points') Object.assign(set, {pointRadius: 4, borderWidth: 1.5});
+      if (!set.showLine) Object.assign(set, {pointRadius: 3, borderWidth: 1.5});
+      if (line.kind === 'crosses') Object.assign(set, {pointStyle: 'crossRot', pointRadius: 6, borderWidth: 2.5});
       if (line.kind === 'range') {
         Object.assign(set, {borderWidth: 7, pointRadius: 0, borderDash: [], borderColor: faded(full, 0.55)});
       }
@@ -118,12 +136,33 @@
     return sets;
   }
 
+  // What stands before a name in the legend: a piece of its line, with dash and marker.
+  function swatch(set) {
+    const canvas = document.createElement('canvas'), context = canvas.getContext('2d');
+    canvas.width = 34;
+    canvas.height = 12;
+    context.strokeStyle = context.fillStyle = set.borderColor;
+    context.lineWidth = set.borderWidth;
+    if (set.showLine) {
+      context.setLineDash(set.borderDash);
+      context.beginPath();
+      context.moveTo(0, 6);
+      context.lineTo(34, 6);
+      context.stroke();
+      context.setLineDash([]);
+    }
+    const {pointStyle, pointRadius: radius, borderWidth} = set;
+    if (radius > 0) Chart.helpers.drawPoint(context, {pointStyle, radius, borderWidth, rotation: 0}, 17, 6);
+    return canvas;
+  }
+
   function drawLines(chart, id) {
     const sets = lineSets(chart);
     const named = sets.filter(set => set.endLabel);
     const direct = wide.matches && named.length <= 8 && labelRoom(named) < 280;
     const only = sets.filter(set => set.label).length === 1;
     const made = options(chart.x, chart.y);
+    fit(chart.x, made.scales.x, chart.lines.map(line => line.x));
     if (direct) {
       made.layout = {padding: {right: labelRoom(named)}};
     } else {
@@ -133,17 +172,13 @@
     const legend = sets.some(set => set.label && !set.endLabel) && !only;
     made.plugins.legend = {
       display: legend, align: 'start', position: 'top',
-      labels: {usePointStyle: true, pointStyle: 'line', boxWidth: 28, color: colour('text'),
+      labels: {usePointStyle: true, color: colour('text'),
                filter: (item, all) => {
                  const set = all.datasets[item.datasetIndex];
                  return set.label && !set.endLabel;
                },
                generateLabels: built => Chart.defaults.plugins.legend.labels.generateLabels(built)
-                 .map(item => {
-                   const set = built.data.datasets[item.datasetIndex];
-                   return {...item, pointStyle: set.showLine === false ? set.pointStyle : 'line',
-                           lineWidth: Math.min(set.borderWidth, 4)};
-                 })},
+                 .map(item => ({...item, pointStyle: swatch(built.data.datasets[item.datasetIndex])}))},
       onClick: () => {},
     };
     made.plugins.tooltip.filter = item => !item.dataset.edge;
@@ -172,6 +207,7 @@
         sets.push({label: 'median', data: points(panel.x, panel.quantiles[3]), borderColor: full,
                    backgroundColor: full, borderWidth: 2, pointRadius: panel.x.length > 1 ? 0 : 4});
         const made = options(chart.x, chart.y);
+        fit(chart.x, made.scales.x, choice.panels.map(one => one.x));
         made.scales.y.min = low - margin;
         made.scales.y.max = high + margin;
         made.scales.y.ticks.includeBounds = false;

@@ -74,10 +74,11 @@ std::string pair_finding(const Course& a, const Course& b, const Curve& curve,
                                                    points > 0 ? "higher" : "lower", first);
   }
   const double both = curve.larger_is_better ? std::min(a.best, b.best) : std::max(a.best, b.best);
-  return text +
-         fmt::format(". The best that both reach, {}, comes in epoch {} {} and in epoch {} {}.",
-                     value_text(curve, both), epoch_of(a, curve, both), first,
-                     epoch_of(b, curve, both), second);
+  const std::int64_t here = epoch_of(a, curve, both), there = epoch_of(b, curve, both);
+  text += fmt::format(". The best that both reach, {}, comes in epoch {}", value_text(curve, both),
+                      here);
+  return text + (here == there ? std::string(" of both.")
+                               : fmt::format(" {} and in epoch {} {}.", first, there, second));
 }
 
 std::string finding(const std::vector<Course>& courses, const Curve& curve, bool validation) {
@@ -94,7 +95,10 @@ std::string finding(const std::vector<Course>& courses, const Curve& curve, bool
     }
     return text + ".";
   }
-  if (courses.size() == 2) return pair_finding(courses[0], courses[1], curve, what);
+  if (courses.size() == 2) {
+    const bool second_first = courses[1].run->batch_norm && !courses[0].run->batch_norm;
+    return pair_finding(courses[second_first ? 1 : 0], courses[second_first ? 0 : 1], curve, what);
+  }
   const auto by_last = [](const Course& a, const Course& b) { return a.last < b.last; };
   const auto [low, high] = std::ranges::minmax_element(courses, by_last);
   const Course &best = curve.larger_is_better ? *high : *low,
@@ -161,10 +165,9 @@ std::vector<Block> curve_blocks(const std::vector<RunData>& runs) {
   add_curve(blocks, runs, accuracy);
   add_curve(blocks, runs, loss);
   if (!blocks.empty()) {
-    blocks.push_back(Paragraph{
-        "Training values are means over an epoch's mini-batches while the network changes, with "
-        "batch statistics and dropout; validation values are of the network at the end of the "
-        "epoch."});
+    std::get<Figure>(blocks.front()).note =
+        "Training: means over an epoch's mini-batches while the network changes, with batch "
+        "statistics and dropout. Validation: the network at the end of the epoch.";
   }
   return blocks;
 }

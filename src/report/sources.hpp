@@ -104,14 +104,16 @@ struct UsableRange {
 
 struct ComparisonData {
   std::string folder;
-  std::string vary;    ///< "lr", "depth", "batch-size", "init-scale", "input-scale", "seed".
-  std::string metric;  ///< "accuracy", "loss", ...
-  bool maximize = true;
+  std::string vary;       ///< "lr", "depth", "batch-size", "init-scale", "input-scale", "seed".
+  std::string metric;     ///< "accuracy" or "r2": larger is better.
+  double best = kNone;    ///< Of all scores, averaged over the seeds.
+  double margin = kNone;  ///< A score is usable when it is at most so much worse than `best`.
   std::vector<double> values;
   std::vector<std::string> norms;
   std::vector<ComparedRun> runs;
   std::vector<UsableRange> ranges;
-  std::vector<RunData> shown{};  ///< A run a norm, all with the same value and seed.
+  double shown_value = kNone;    ///< The value that serves norms.front() best.
+  std::vector<RunData> shown{};  ///< A run a norm with that value, all with one seed.
 };
 
 struct StudyParameter {
