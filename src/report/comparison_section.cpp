@@ -77,7 +77,7 @@ std::string size_text(const UsableRange& range) {
   std::string text = fmt::format("{}{} {}", range.open_low || range.open_high ? "at least " : "",
                                  number(range.size, 2), range.unit);
   text += fmt::format(" ({} to {}", short_number(range.low), short_number(range.high));
-  if (std::isfinite(range.interval_low)) {
+  if (range.interval_low < range.interval_high) {
     text += fmt::format("; 95 % interval {} to {}", number(range.interval_low, 2),
                         number(range.interval_high, 2));
   }
@@ -104,7 +104,7 @@ std::string range_finding(const ComparisonData& comparison) {
     return text + ".";
   }
   const double wider = batch->size - none->size;
-  if (std::abs(wider) < 1e-9) return text + ": batch norm did not change it here.";
+  if (std::abs(wider) < 1e-9) return text + ": among these values batch norm did not change it.";
   return text + fmt::format(": batch norm made it {} by {} {}.", wider > 0 ? "wider" : "narrower",
                             number(std::abs(wider), 2), batch->unit);
 }

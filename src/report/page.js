@@ -26,7 +26,7 @@
       title: {display: axis.title !== '', text: axis.title, color: colour('muted')},
       grid: {color: colour('rule'), borderColor: colour('muted'), tickLength: 4},
       ticks: {color: colour('muted'), maxRotation: 0, autoSkipPadding: 10,
-              callback: value => text(value, axis)},
+              callback: value => axis.whole && value % 1 ? null : text(value, axis)},
     };
     if (axis.whole) made.ticks.precision = 0;
     // Between powers of ten only 2 and 5, and those where there are few powers.
@@ -172,7 +172,7 @@
     const legend = sets.some(set => set.label && !set.endLabel) && !only;
     made.plugins.legend = {
       display: legend, align: 'start', position: 'top',
-      labels: {usePointStyle: true, color: colour('text'),
+      labels: {usePointStyle: true, pointStyleWidth: 38, color: colour('text'),
                filter: (item, all) => {
                  const set = all.datasets[item.datasetIndex];
                  return set.label && !set.endLabel;

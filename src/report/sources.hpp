@@ -32,12 +32,12 @@ struct BlockState {
 
 struct RunObservation {
   std::int64_t step = 0;
-  std::vector<BlockState> blocks;
+  std::vector<BlockState> blocks{};
 };
 
 /// The final model on one part of the data.
 struct RunScore {
-  std::string part;  ///< "training", "validation", "test".
+  std::string part{};  ///< "training", "validation", "test".
   double rows = kNone, loss = kNone, accuracy = kNone, rmse = kNone, mae = kNone, r2 = kNone;
 };
 
@@ -52,31 +52,31 @@ struct Mistake {
 
 /// Where a model errs, on data that its run names.
 struct RunErrors {
-  std::string part;  ///< "test" or "validation".
-  std::string data;  ///< Its name.
+  std::string part{};  ///< "test" or "validation".
+  std::string data{};  ///< Its name.
   std::int64_t rows = 0;
   // classification
-  std::vector<std::string> classes;
-  std::vector<std::int64_t> confusion;  ///< Row-major; rows are true classes.
+  std::vector<std::string> classes{};
+  std::vector<std::int64_t> confusion{};  ///< Row-major; rows are true classes.
   // regression: a sample of rows
-  std::vector<double> truths, predictions;
-  std::vector<double> absolute_errors;  ///< Of all rows, ascending.
-  std::string target;
+  std::vector<double> truths{}, predictions{};
+  std::vector<double> absolute_errors{};  ///< Of all rows, ascending.
+  std::string target{};
   // examples
   std::int64_t image_height = 0, image_width = 0;
-  std::vector<std::string> columns;
-  std::vector<Mistake> mistakes;   ///< The worst first.
-  std::string without_examples{};  ///< Why there are none; empty: there are, or nothing is wrong.
+  std::vector<std::string> columns{};
+  std::vector<Mistake> mistakes{};  ///< The worst first.
+  std::string without_examples{};   ///< Why there are none; empty: there are, or nothing is wrong.
 };
 
 struct RunData {
-  std::string folder;
-  std::vector<std::pair<std::string, std::string>> config;  ///< Key, value; in a reader's order.
+  std::string folder{};
+  std::vector<std::pair<std::string, std::string>> config{};  ///< Key, value; in a reader's order.
   bool batch_norm = false, regression = false, finished = false;
   std::int64_t hidden_blocks = 0, planned_epochs = 0;
-  std::vector<RunEpoch> epochs;
-  std::vector<RunObservation> observations;
-  std::vector<RunScore> scores;
+  std::vector<RunEpoch> epochs{};
+  std::vector<RunObservation> observations{};
+  std::vector<RunScore> scores{};
   double seconds = kNone, observe_seconds = kNone, observe_fraction = kNone;
   std::optional<RunErrors> errors{};
   // Filled by label_runs():
@@ -85,39 +85,39 @@ struct RunData {
 };
 
 struct ComparedRun {
-  std::string norm;
+  std::string norm{};
   double value = 0;
   std::int64_t seed = 0;
   double score = kNone, training_score = kNone;  ///< Validation and training; NaN: diverged.
   double seconds = kNone;
-  std::string folder;
+  std::string folder{};
 };
 
 /// The values within a margin of the best result.
 struct UsableRange {
-  std::string norm;
+  std::string norm{};
   double best = kNone, low = kNone, high = kNone;  ///< NaN low, high: no value.
   double size = kNone, interval_low = kNone, interval_high = kNone;
-  std::string unit;                          ///< Of size: "decades".
+  std::string unit{};                        ///< Of size: "decades".
   bool open_low = false, open_high = false;  ///< It goes on beyond the values that were tried.
 };
 
 struct ComparisonData {
-  std::string folder;
-  std::string vary;       ///< "lr", "depth", "batch-size", "init-scale", "input-scale", "seed".
-  std::string metric;     ///< "accuracy" or "r2": larger is better.
+  std::string folder{};
+  std::string vary{};     ///< "lr", "depth", "batch-size", "init-scale", "input-scale", "seed".
+  std::string metric{};   ///< "accuracy" or "r2": larger is better.
   double best = kNone;    ///< Of all scores, averaged over the seeds.
   double margin = kNone;  ///< A score is usable when it is at most so much worse than `best`.
-  std::vector<double> values;
-  std::vector<std::string> norms;
-  std::vector<ComparedRun> runs;
-  std::vector<UsableRange> ranges;
+  std::vector<double> values{};
+  std::vector<std::string> norms{};
+  std::vector<ComparedRun> runs{};
+  std::vector<UsableRange> ranges{};
   double shown_value = kNone;    ///< The value that serves norms.front() best.
   std::vector<RunData> shown{};  ///< A run a norm with that value, all with one seed.
 };
 
 struct StudyParameter {
-  std::string name;
+  std::string name{};
   bool logarithmic = false;
   std::vector<std::string> categories{};  ///< Values are indices of it; empty: numbers.
   double importance = kNone;              ///< In [0, 1], all together 1; NaN: unknown.
@@ -125,24 +125,24 @@ struct StudyParameter {
 
 struct StudyTrial {
   std::int64_t number = 0;
-  std::string state;  ///< "complete", "pruned", "failed".
+  std::string state{};  ///< "complete", "pruned", "failed".
   double value = kNone;
   double seconds = kNone;
-  std::vector<double> parameters;  ///< One a StudyParameter; NaN: not part of this trial.
+  std::vector<double> parameters{};  ///< One a StudyParameter; NaN: not part of this trial.
 };
 
 struct StudyData {
-  std::string folder;
-  std::string metric;
+  std::string folder{};
+  std::string metric{};
   bool maximize = true;
-  std::vector<StudyParameter> parameters;
-  std::vector<StudyTrial> trials;
+  std::vector<StudyParameter> parameters{};
+  std::vector<StudyTrial> trials{};
 };
 
 struct Sources {
-  std::vector<RunData> runs;
-  std::vector<ComparisonData> comparisons;
-  std::vector<StudyData> studies;
+  std::vector<RunData> runs{};
+  std::vector<ComparisonData> comparisons{};
+  std::vector<StudyData> studies{};
 };
 
 }  // namespace evenrow::report

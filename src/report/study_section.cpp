@@ -75,7 +75,7 @@ void add_progress(std::vector<Block>& blocks, const StudyData& study, const Stud
   }
   std::string counts =
       fmt::format("Of {} trials {} ran to their end", study.trials.size(), points.x.size());
-  if (pruned > 0) counts += fmt::format(", {} were stopped early", pruned);
+  if (pruned > 0) counts += fmt::format(", {} stopped early", pruned);
   if (failed > 0) counts += fmt::format(", {} failed", failed);
   blocks.push_back(Figure{.title = "Progress",
                           .finding = fmt::format("{}; the best, {}, is trial {}.", counts,
@@ -161,11 +161,11 @@ void add_importance(std::vector<Block>& blocks, const StudyData& study) {
   }
   if (chart.bars.empty()) return;
   std::ranges::stable_sort(chart.bars, std::greater<>(), &std::pair<std::string, double>::second);
-  std::string finding = fmt::format("{} explains {} of the differences between trials",
-                                    chart.bars[0].first, percent(chart.bars[0].second, 0));
-  if (chart.bars.size() > 1) {
-    finding += fmt::format(", {} {}", chart.bars[1].first, percent(chart.bars[1].second, 0));
-  }
+  const auto part = [&](std::size_t i) {
+    return fmt::format("{} ({})", chart.bars[i].first, percent(chart.bars[i].second, 0));
+  };
+  std::string finding = "Most to do with being among the best trials had " + part(0);
+  if (chart.bars.size() > 1) finding += fmt::format(", then {}", part(1));
   blocks.push_back(Figure{
       .title = "Which parameters mattered", .finding = finding + ".", .chart = std::move(chart)});
 }
