@@ -8,7 +8,7 @@ namespace {
 using Json = nlohmann::json;
 
 // A number; NaN where there is none or it is null.
-double number(const Json& object, const char* key) {
+double number_or_none(const Json& object, const char* key) {
   const auto found = object.find(key);
   if (found == object.end() || found->is_null()) return report::kNone;
   return found->get<double>();
@@ -45,19 +45,19 @@ report::ComparisonData checked_comparison(const Json& json, const std::string& w
     entry.at("seed").get_to(run.seed);
     entry.at("folder").get_to(run.folder);
     if (!entry.at("diverged").get<bool>()) {
-      run.score = number(entry, "score");
-      run.training_score = number(entry, "training_score");
+      run.score = number_or_none(entry, "score");
+      run.training_score = number_or_none(entry, "training_score");
     }
-    run.seconds = number(entry, "seconds");
+    run.seconds = number_or_none(entry, "seconds");
     comparison.runs.push_back(std::move(run));
   }
   for (const Json& entry : json.at("usable_range")) {
     report::UsableRange range;
     entry.at("norm").get_to(range.norm);
-    range.best = number(entry, "best");
-    range.low = number(entry, "low");
-    range.high = number(entry, "high");
-    range.size = number(entry, "size");
+    range.best = number_or_none(entry, "best");
+    range.low = number_or_none(entry, "low");
+    range.high = number_or_none(entry, "high");
+    range.size = number_or_none(entry, "size");
     entry.at("unit").get_to(range.unit);
     if (const Json& interval = entry.at("interval"); interval.is_array() && interval.size() == 2) {
       range.interval_low = interval[0].is_null() ? report::kNone : interval[0].get<double>();
@@ -82,11 +82,11 @@ report::RunObservation observation_from_json(const Json& line, const std::string
     report::BlockState block;
     const Json& input = entry.at("activation_input");
     block.activation_input = quantiles(input.at("quantiles"), where);
-    block.variance = number(input, "variance");
-    block.units = number(entry, "units");
-    block.dead_units = number(entry, "dead_units");
+    block.variance = number_or_none(input, "variance");
+    block.units = number_or_none(entry, "units");
+    block.dead_units = number_or_none(entry, "dead_units");
     if (const auto gradients = entry.find("gradient_norm"); gradients != entry.end()) {
-      block.weight_gradient = number(*gradients, "weight");
+      block.weight_gradient = number_or_none(*gradients, "weight");
     }
     observation.blocks.push_back(block);
   }

@@ -39,7 +39,7 @@ std::vector<std::pair<std::string, std::string>> configuration(const TrainOption
   return config;
 }
 
-double number(const Json& object, const char* key) {
+double result_number(const Json& object, const char* key) {
   const auto found = object.find(key);
   return found != object.end() && found->is_number() ? found->get<double>() : report::kNone;
 }
@@ -50,12 +50,12 @@ std::vector<report::RunScore> scores(const Json& result) {
     const auto found = result.find(part);
     if (found == result.end() || !found->is_object()) continue;
     all.push_back({.part = part,
-                   .rows = number(*found, "rows"),
-                   .loss = number(*found, "loss"),
-                   .accuracy = number(*found, "accuracy"),
-                   .rmse = number(*found, "rmse"),
-                   .mae = number(*found, "mae"),
-                   .r2 = number(*found, "r2")});
+                   .rows = result_number(*found, "rows"),
+                   .loss = result_number(*found, "loss"),
+                   .accuracy = result_number(*found, "accuracy"),
+                   .rmse = result_number(*found, "rmse"),
+                   .mae = result_number(*found, "mae"),
+                   .r2 = result_number(*found, "r2")});
   }
   return all;
 }
@@ -104,9 +104,9 @@ report::RunData ReportReader::run_without_errors(const Run& run) {
   }
   if (run.result) {
     data.scores = scores(*run.result);
-    data.seconds = number(*run.result, "seconds");
-    data.observe_seconds = number(*run.result, "observe_seconds");
-    data.observe_fraction = number(*run.result, "observe_fraction");
+    data.seconds = result_number(*run.result, "seconds");
+    data.observe_seconds = result_number(*run.result, "observe_seconds");
+    data.observe_fraction = result_number(*run.result, "observe_fraction");
   }
   return data;
 }

@@ -68,7 +68,7 @@ Line line_of(const ComparisonData& comparison, const std::string& norm, Value va
 }
 
 // Without the trailing zeros that line numbers up in a table.
-std::string short_number(double value) {
+std::string brief(double value) {
   return fmt::format("{:.3g}", value);
 }
 
@@ -76,7 +76,7 @@ std::string size_text(const UsableRange& range) {
   if (std::isnan(range.low)) return "no value";
   std::string text = fmt::format("{}{} {}", range.open_low || range.open_high ? "at least " : "",
                                  number(range.size, 2), range.unit);
-  text += fmt::format(" ({} to {}", short_number(range.low), short_number(range.high));
+  text += fmt::format(" ({} to {}", brief(range.low), brief(range.high));
   if (range.interval_low < range.interval_high) {
     text += fmt::format("; 95 % interval {} to {}", number(range.interval_low, 2),
                         number(range.interval_high, 2));
@@ -229,9 +229,8 @@ Grid range_grid(const ComparisonData& comparison) {
     grid.rows.push_back(
         {norm_label(range.norm),
          comparison.metric == "accuracy" ? percent(range.best) : number(range.best),
-         std::isnan(range.low) ? "-" : short_number(range.low) + (range.open_low ? " or less" : ""),
-         std::isnan(range.high) ? "-"
-                                : short_number(range.high) + (range.open_high ? " or more" : ""),
+         std::isnan(range.low) ? "-" : brief(range.low) + (range.open_low ? " or less" : ""),
+         std::isnan(range.high) ? "-" : brief(range.high) + (range.open_high ? " or more" : ""),
          number(range.size, 3) + " " + range.unit,
          report::range(range.interval_low, range.interval_high, 3)});
   }
@@ -257,7 +256,7 @@ std::vector<Block> comparison_blocks(const ComparisonData& comparison) {
   if (!comparison.shown.empty()) {
     blocks.push_back(Paragraph{fmt::format(
         "What follows is of the runs with {} {} and one seed, where a network {} did best.",
-        words_of(comparison.vary).axis, short_number(comparison.shown_value),
+        words_of(comparison.vary).axis, brief(comparison.shown_value),
         norm_label(comparison.norms.front()))});
   }
   return blocks;

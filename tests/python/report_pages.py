@@ -112,7 +112,7 @@ class Browser:
 # What is wrong with the page as it is shown now, as a list of texts.
 CHECKS = r"""
 (async () => {
-  await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+  for (let frame = 0; frame < 4; ++frame) await new Promise(requestAnimationFrame);
   const wrong = [];
   const shown = element => element.checkVisibility ? element.checkVisibility() : element.offsetParent;
 
@@ -120,7 +120,12 @@ CHECKS = r"""
   for (const canvas of canvases) {
     const name = canvas.id;
     const {width, height} = canvas;
-    const data = width * height ? canvas.getContext('2d').getImageData(0, 0, width, height).data : [];
+    let data = [];
+    if (width * height > 0) {
+      const copy = new OffscreenCanvas(width, height).getContext('2d', {willReadFrequently: true});
+      copy.drawImage(canvas, 0, 0);
+      data = copy.getImageData(0, 0, width, height).data;
+    }
     const colours = new Map();
     for (let i = 0; i < data.length; i += 4) {
       const colour = data[i] << 16 | data[i + 1] << 8 | data[i + 2];
@@ -237,7 +242,8 @@ def check_page(browser, page, screenshots, modes=tuple(MODES)):
                      deviceScaleFactor=1, mobile=width < 500)
         browser.call("Emulation.setEmulatedMedia",
                      features=[{"name": "prefers-color-scheme", "value": theme}])
-        browser.open(url)
+        if mode == modes[0]:
+            browser.open(url)
         found = browser.value(CHECKS)
         wrong += [f"{mode}: {text}" for text in found["wrong"]]
         if browser.value("document.documentElement.dataset.theme") != theme:
@@ -248,6 +254,7 @@ def check_page(browser, page, screenshots, modes=tuple(MODES)):
                 wrong.append(f"{mode}: on the console: {json.dumps(detail)[:400]}")
             if kind == "Network.requestWillBeSent" and detail["request"]["url"] != url:
                 wrong.append(f"{mode}: asks for {detail['request']['url']}")
+        browser.events.clear()
         if screenshots:
             size = browser.call("Page.getLayoutMetrics")["cssContentSize"]
             picture = browser.call("Page.captureScreenshot", captureBeyondViewport=True,
