@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "report/numbers.hpp"
 #include "report/sections.hpp"
@@ -10,7 +11,8 @@
 namespace evenrow::report {
 namespace {
 
-constexpr std::size_t kMostItems = 300;  // lines of the parallel coordinates
+constexpr std::size_t kMostItems = 300;     // lines of the parallel coordinates
+constexpr std::size_t kMostDimensions = 8;  // the most important ones
 constexpr std::size_t kBestShown = 10;
 
 bool percentage(const StudyData& study) {
@@ -83,12 +85,26 @@ void add_progress(std::vector<Block>& blocks, const StudyData& study, const Stud
                           .chart = std::move(chart)});
 }
 
+// Which parameters get an axis, in their order.
+std::vector<std::size_t> most_important(const StudyData& study) {
+  std::vector<std::size_t> order(study.parameters.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  const auto importance = [&](std::size_t k) {
+    const double value = study.parameters[k].importance;
+    return std::isnan(value) ? 0.0 : value;
+  };
+  std::ranges::stable_sort(order, std::greater<>(), importance);
+  order.resize(std::min(order.size(), kMostDimensions));
+  std::ranges::sort(order);
+  return order;
+}
+
 void add_parallel(std::vector<Block>& blocks, const StudyData& study,
                   const std::vector<const StudyTrial*>& trials) {
   ParallelChart chart;
   std::vector<Span> spans;
   std::vector<std::size_t> shown;
-  for (std::size_t k = 0; k < study.parameters.size(); ++k) {
+  for (const std::size_t k : most_important(study)) {
     const StudyParameter& parameter = study.parameters[k];
     Span span{.logarithmic = parameter.logarithmic};
     for (const StudyTrial* trial : trials) {
@@ -149,7 +165,8 @@ void add_parallel(std::vector<Block>& blocks, const StudyData& study,
                           .finding = finding + ".",
                           .chart = std::move(chart),
                           .note = "A line a trial that ran to its end: grey the worse three "
-                                  "quarters, coloured the best quarter, thick the best one."});
+                                  "quarters, coloured the best quarter, thick the best one. A gap: "
+                                  "the parameter is not part of the trial."});
 }
 
 void add_importance(std::vector<Block>& blocks, const StudyData& study) {
