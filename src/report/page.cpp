@@ -106,11 +106,18 @@ class Writer {
       choice(*bands, id);
       panels(*bands, id);
     } else {
-      const auto* bars = std::get_if<BarChart>(&figure.chart);
+      // Many axes beside each other need room: on a phone they are scrolled.
+      const bool parallel = std::holds_alternative<ParallelChart>(figure.chart);
+      if (parallel) {
+        html +=
+            fmt::format("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{}\">\n",
+                        escaped(figure.title));
+      }
       html += fmt::format(
           "<div class=\"plot{}\"><canvas id=\"c{}\" role=\"img\" "
           "aria-label=\"{}\"></canvas></div>\n",
-          bars != nullptr ? " bars" : "", id, label);
+          parallel ? " parallel" : "", id, label);
+      if (parallel) html += "</div>\n";
     }
     if (!figure.note.empty()) {
       html += fmt::format("<p class=\"note\">{}</p>\n", escaped(figure.note));

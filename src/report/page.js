@@ -220,6 +220,7 @@
   }
 
   function drawBars(chart, id) {
+    document.getElementById('c' + id).parentElement.style.height = 60 + 26 * chart.names.length + 'px';
     const axis = {title: '', percent: false, whole: false, ticks: [], logarithmic: false};
     const made = options(chart.x, axis, {indexAxis: 'y'});
     made.scales.x.beginAtZero = true;
@@ -240,16 +241,15 @@
       context.textBaseline = 'middle';
       context.lineJoin = 'round';
       dimensions.forEach((dimension, k) => {
-        const at = x.getPixelForValue(k), last = k === dimensions.length - 1;
+        const at = x.getPixelForValue(k);
         context.strokeStyle = colour('muted');
         context.lineWidth = 1;
         context.beginPath();
         context.moveTo(at, y.getPixelForValue(0));
         context.lineTo(at, y.getPixelForValue(1));
         context.stroke();
-        context.textAlign = last ? 'right' : 'left';
         for (const mark of dimension.marks) {
-          const place = [mark.text, at + (last ? -5 : 5), y.getPixelForValue(mark.height)];
+          const place = [mark.text, at + 5, y.getPixelForValue(mark.height)];
           context.strokeStyle = colour('background');
           context.lineWidth = 4;
           context.strokeText(...place);
@@ -270,7 +270,7 @@
       borderWidth: i === last ? 3 : item.rank > 0.75 ? 1.5 : 1, spanGaps: false,
     }));
     const plain = {title: '', percent: false, whole: true, ticks: [], logarithmic: false};
-    const made = options(plain, plain, {layout: {padding: {top: 8}}});
+    const made = options(plain, plain, {layout: {padding: {top: 8, right: 90}}});
     Object.assign(made.scales.x, {min: 0, max: chart.dimensions.length - 1, grid: {display: false, drawBorder: false}});
     made.scales.x.ticks = {color: colour('text'), stepSize: 1, autoSkip: false, maxRotation: 60,
                            callback: value => (chart.dimensions[value] || {name: ''}).name};
