@@ -148,11 +148,10 @@ void add_curve(std::vector<Block>& blocks, const std::vector<RunData>& runs, con
                           .chart = std::move(chart)});
 }
 
-std::string differing_mark(const std::vector<std::string>& row) {
+// Whether a row of options, after its name, has different cells.
+bool differs(const std::vector<std::string>& row) {
   return std::any_of(row.begin() + 2, row.end(),
-                     [&](const std::string& cell) { return cell != row[1]; })
-             ? "differs"
-             : "";
+                     [&](const std::string& cell) { return cell != row[1]; });
 }
 
 }  // namespace
@@ -253,7 +252,7 @@ std::vector<Block> configuration_blocks(const std::vector<RunData>& runs) {
   Grid differences{
       .caption = "Options that differ", .headers = options.headers, .rows = {}, .numbers = false};
   for (const auto& row : options.rows) {
-    if (!differing_mark(row).empty()) differences.rows.push_back(row);
+    if (differs(row)) differences.rows.push_back(row);
   }
   options.caption = "All options";
   options.folded = true;
