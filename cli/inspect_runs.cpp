@@ -9,17 +9,14 @@
 #include <string_view>
 #include <vector>
 
-#include "core/fail.hpp"
 #include "describe.hpp"
 #include "evenrow/train.hpp"
 #include "inspect.hpp"
-#include "io/read_file.hpp"
-#include "io/strict_json.hpp"
 #include "nn/names.hpp"
 #include "report/numbers.hpp"
 #include "report/table.hpp"
 #include "report/text.hpp"
-#include "train/metrics_json.hpp"
+#include "run_files.hpp"
 #include "train/names.hpp"
 
 namespace evenrow::cli {
@@ -28,60 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 using report::Align;
 using Json = nlohmann::json;
-
-struct Run {
-  std::string name;
-  TrainOptions options;
-  std::vector<EpochMetrics> epochs;
-  std::optional<Json> result;  // empty: not finished
-
-  bool regression() const { return result && result->value("task", "") == "regression"; }
-};
-
-std::string read_text(const fs::path& path) {
-  const auto bytes = io::read_file(path);
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-// Whole lines only: a killed run may have left the beginning of one.
-std::vector<EpochMetrics> read_epochs(const fs::path& path) {
-  const std::string text = read_text(path);
-  std::vector<EpochMetrics> epochs;
-  for (std::size_t at = 0, end; (end = text.find('\n', at)) != std::string::npos; at = end + 1) {
-    const std::string where = fmt::format("{}, line {}", path.string(), epochs.size() + 1);
-    const Json line = io::parse_strict_json(std::string_view(text).substr(at, end - at), where);
-    try {
-      epochs.push_back(training::epoch_from_json(line));
-    } catch (const Json::exception& error) {
-      core::fail(ErrorKind::data, "{}: not the metrics of an epoch as training writes them: {}",
-                 where, error.what());
-    }
-  }
-  return epochs;
-}
-
-Run read_run(const fs::path& folder) {
-  std::error_code ignored;
-  if (!fs::exists(folder / "config.toml", ignored)) {
-    core::fail(ErrorKind::io,
-               "{}: not a run folder: it has no config.toml; expected the --out folder of evenrow "
-               "train",
-               folder.string());
-  }
-  Run run;
-  run.name = folder.string();
-  while (run.name.size() > 1 && run.name.ends_with('/')) run.name.pop_back();
-  const fs::path config = folder / "config.toml";
-  run.options = options_from_toml(read_text(config), config.string());
-  if (fs::exists(folder / "epochs.jsonl", ignored)) {
-    run.epochs = read_epochs(folder / "epochs.jsonl");
-  }
-  const fs::path result = folder / "result.json";
-  if (fs::exists(result, ignored)) {
-    run.result = io::parse_strict_json(read_text(result), result.string());
-  }
-  return run;
-}
 
 // result.json's `part`.`field`; NaN where it has none.
 double result_number(const Run& run, const char* part, const char* field) {

@@ -20,3 +20,5 @@ find_package(FastFloat REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(tomlplusplus REQUIRED)
 find_package(CLI11 REQUIRED)
+# Report pages carry their plotting library with them.
+find_file(CHART_JS chart.js/chart.min.js PATHS /usr/share/javascript /usr/share/nodejs REQUIRED)

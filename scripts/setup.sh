@@ -21,6 +21,7 @@ nlohmann-json3-dev   JSON
 libfast-float-dev    numbers from text
 zlib1g-dev           gzip
 libzip-dev           zip: npz files
+libjs-chart.js       pictures of report pages
 dataset-fashion-mnist the images of the demo
 "
 TEST_PACKAGES="
@@ -37,6 +38,7 @@ clang-format         format check
 gcovr                coverage
 help2man             man pages
 pkg-config           test of the installed library
+chromium             tests of report pages
 python3              tests of the tree, peers of the model file
 python3-venv         tests of the tree, peers of the model file
 "

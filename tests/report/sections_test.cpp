@@ -1,0 +1,245 @@
+// The sentences of a report: what they say of numbers that are known, also where batch norm loses.
+#include "report/sections.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "evenrow/error.hpp"
+
+namespace evenrow::report {
+namespace {
+
+using testing::EndsWith;
+using testing::HasSubstr;
+
+RunData run_of(const std::string& norm, std::vector<double> accuracies) {
+  RunData run{.folder = "runs/" + norm, .config = {{"norm", norm}, {"seed", "1"}}};
+  run.batch_norm = norm == "batch";
+  run.hidden_blocks = 2;
+  for (std::size_t i = 0; i < accuracies.size(); ++i) {
+    run.epochs.push_back({.epoch = static_cast<std::int64_t>(i) + 1,
+                          .training_loss = 1 - accuracies[i],
+                          .training_accuracy = accuracies[i] + 0.01,
+                          .validation_loss = 1 - accuracies[i],
+                          .validation_accuracy = accuracies[i],
+                          .seconds = 1});
+  }
+  return run;
+}
+
+// Two blocks whose activation input has these medians and standard deviations over time.
+void observe(RunData& run, const std::vector<double>& medians,
+             const std::vector<double>& deviations) {
+  for (std::size_t i = 0; i < medians.size(); ++i) {
+    BlockState block{.variance = deviations[i] * deviations[i],
+                     .weight_gradient = 1,
+                     .units = 10,
+                     .dead_units = 1};
+    block.activation_input.fill(medians[i]);
+    run.observations.push_back({.step = static_cast<std::int64_t>(i), .blocks = {block, block}});
+  }
+}
+
+std::vector<std::string> findings(const std::vector<Block>& blocks) {
+  std::vector<std::string> all;
+  for (const Block& block : blocks) {
+    if (const auto* figure = std::get_if<Figure>(&block)) all.push_back(figure->finding);
+  }
+  return all;
+}
+
+TEST(Labels, SayWhatDiffers) {
+  std::vector<RunData> runs{run_of("none", {0.8}), run_of("batch", {0.8})};
+  label_runs(runs);
+  EXPECT_EQ(runs[0].label, "without batch norm");
+  EXPECT_EQ(runs[1].label, "with batch norm");
+  EXPECT_EQ(runs[0].colour, 1);  // one colour for batch norm, whatever comes first
+  EXPECT_EQ(runs[1].colour, 0);
+
+  runs[1].config[1].second = "2";
+  runs[1].config.push_back({"weight_decay", "0.1"});
+  runs.push_back(runs[1]);
+  label_runs(runs);
+  EXPECT_EQ(runs[1].label, "with batch norm, seed 2, weight decay 0.1 (batch)");
+  EXPECT_EQ(runs[2].label, "with batch norm, seed 2, weight decay 0.1 (batch) #2");
+
+  runs.resize(1);
+  label_runs(runs);
+  EXPECT_EQ(runs[0].label, "none");  // nothing differs: the folder
+  EXPECT_EQ(phrase("with batch norm"), "with batch norm");
+  EXPECT_EQ(phrase("lr 0.1"), "for lr 0.1");
+}
+
+TEST(Curves, CompareTwoRuns) {
+  std::vector<RunData> runs{run_of("none", {0.7, 0.8, 0.82}), run_of("batch", {0.8, 0.85, 0.84})};
+  label_runs(runs);
+  EXPECT_EQ(
+      findings(curve_blocks(runs))[0],
+      "Validation accuracy ends at 84.00 % with batch norm and at 82.00 % without batch norm: "
+      "2.00 points higher with batch norm. The best that both reach, 82.00 %, comes in epoch 2 "
+      "with batch norm and in epoch 3 without batch norm.");
+  // The other way round.
+  runs = {run_of("batch", {0.7, 0.8}), run_of("none", {0.8, 0.9})};
+  label_runs(runs);
+  EXPECT_THAT(findings(curve_blocks(runs))[0], HasSubstr(": 10.00 points lower with batch norm."));
+}
+
+TEST(Curves, TellOfOneRunAndOfMany) {
+  std::vector<RunData> runs{run_of("batch", {0.8, 0.9, 0.85})};
+  label_runs(runs);
+  EXPECT_EQ(findings(curve_blocks(runs))[0],
+            "Validation accuracy is highest in epoch 2 (90.00 %) and ends at 85.00 %; training "
+            "accuracy ends at 86.00 %.");
+  for (const char* seed : {"2", "3"}) {
+    runs.push_back(run_of("batch", {0.5 + 0.1 * (seed[0] - '0')}));
+    runs.back().config[1].second = seed;
+  }
+  label_runs(runs);
+  EXPECT_EQ(findings(curve_blocks(runs))[0],
+            "Validation accuracy ends best for seed 1 (85.00 %) and worst for seed 2 (70.00 %).");
+  // Without validation data: training.
+  for (RunEpoch& epoch : runs[0].epochs) epoch.validation_accuracy = epoch.validation_loss = kNone;
+  runs.resize(1);
+  EXPECT_THAT(findings(curve_blocks(runs))[0],
+              HasSubstr("Training accuracy is highest in epoch 2"));
+  EXPECT_TRUE(curve_blocks({RunData{}}).empty());
+}
+
+TEST(Layers, SayWhetherBatchNormSteadied) {
+  std::vector<RunData> runs{run_of("none", {0.8}), run_of("batch", {0.8})};
+  observe(runs[0], {0, -4, -2}, {1, 2, 3});        // moves by 4 / mean deviation 2, 3-fold
+  observe(runs[1], {0, 0.5, -0.5}, {1, 1, 1.25});  // 1 / 1.0833
+  label_runs(runs);
+  EXPECT_EQ(findings(layer_blocks(runs))[0],
+            "In block 2 the median of what enters the activation moved by 0.92 standard deviations "
+            "with batch norm and by 2 without batch norm, and its standard deviation changed "
+            "1.2-fold and 3.0-fold: batch norm steadied both.");
+  EXPECT_EQ(
+      findings(layer_blocks(runs))[1],
+      "Over training the gradient of block 1 was 1 times that of block 2 without batch norm and "
+      "1 times that of block 2 with batch norm.");
+  std::swap(runs[0].observations, runs[1].observations);
+  EXPECT_THAT(findings(layer_blocks(runs))[0], EndsWith("batch norm steadied neither."));
+  runs[0].observations.clear();
+  observe(runs[0], {0, 1}, {1, 9});
+  EXPECT_THAT(findings(layer_blocks(runs))[0], EndsWith("the width, not the median."));
+  EXPECT_TRUE(layer_blocks({run_of("none", {0.8})}).empty());
+}
+
+ComparisonData comparison() {
+  ComparisonData data{.folder = "lr",
+                      .vary = "lr",
+                      .metric = "accuracy",
+                      .best = 0.9,
+                      .margin = 0.02,
+                      .values = {0.1, 1},
+                      .norms = {"none", "batch"},
+                      .runs = {},
+                      .ranges = {}};
+  data.runs = {{.norm = "none",
+                .value = 0.1,
+                .seed = 1,
+                .score = 0.89,
+                .training_score = 0.95,
+                .folder = "a"},
+               {.norm = "none", .value = 1, .seed = 1, .folder = "b"},
+               {.norm = "batch",
+                .value = 0.1,
+                .seed = 1,
+                .score = 0.88,
+                .training_score = 0.90,
+                .folder = "c"},
+               {.norm = "batch",
+                .value = 1,
+                .seed = 1,
+                .score = 0.9,
+                .training_score = 0.98,
+                .folder = "d"}};
+  data.ranges = {
+      {.norm = "none", .best = 0.89, .low = 0.1, .high = 0.1, .size = 0, .unit = "decades"},
+      {.norm = "batch",
+       .best = 0.9,
+       .low = 0.1,
+       .high = 1,
+       .size = 1,
+       .interval_low = 0.8,
+       .interval_high = 1,
+       .unit = "decades",
+       .open_high = true}};
+  return data;
+}
+
+TEST(Comparison, SaysTheUsableRange) {
+  ComparisonData data = comparison();
+  const auto blocks = comparison_blocks(data);
+  EXPECT_EQ(findings(blocks)[0],
+            "The usable range is 0 decades (0.1 to 0.1) without batch norm and at least 1 decades "
+            "(0.1 to 1; 95 % interval 0.80 to 1) with batch norm: batch norm made it wider by 1 "
+            "decades.");
+  EXPECT_THAT(std::get<Figure>(blocks[1]).note, HasSubstr("1 of 4 runs diverged"));
+  std::swap(data.ranges[0].size, data.ranges[1].size);
+  EXPECT_THAT(findings(comparison_blocks(data))[0], HasSubstr("batch norm made it narrower by 1"));
+  data.ranges[0].low = kNone;
+  EXPECT_THAT(findings(comparison_blocks(data))[0], HasSubstr("is no value without batch norm"));
+}
+
+TEST(Comparison, ComparesTheGapOverBatchSizes) {
+  ComparisonData data = comparison();
+  data.vary = "batch-size";
+  data.values = {16, 256};
+  for (ComparedRun& run : data.runs) run.value = run.value < 1 ? 16 : 256;
+  EXPECT_EQ(
+      findings(comparison_blocks(data))[1],
+      "With batch norm the gap is 2.00 points at 16 and 8.00 points at 256. With batch norm it "
+      "is smaller for small mini-batches, as regularization makes it.");
+  data.runs[2].training_score = 0.99;
+  EXPECT_THAT(findings(comparison_blocks(data))[1], EndsWith("no regularization is seen."));
+}
+
+TEST(Errors, NameTheClassesConfusedMost) {
+  RunData run = run_of("batch", {0.8});
+  run.errors = RunErrors{.part = "test",
+                         .data = "flowers.csv",
+                         .rows = 20,
+                         .classes = {"a", "b"},
+                         .confusion = {8, 2, 0, 10}};
+  const auto blocks = error_blocks(run);
+  EXPECT_EQ(std::get<Paragraph>(blocks[0]).text,
+            "Of 20 rows of flowers.csv (test data), 2 are wrong (10.0 %). Confused most: “a” taken "
+            "for “b”, 2 of 10 rows (20.0 %).");
+  EXPECT_TRUE(std::holds_alternative<Matrix>(blocks[1]));
+  run.errors->confusion = {10, 0, 0, 10};
+  EXPECT_EQ(std::get<Paragraph>(error_blocks(run)[0]).text,
+            "All 20 rows of flowers.csv (test data) are right.");
+  EXPECT_TRUE(error_blocks(run_of("batch", {0.8})).empty());
+}
+
+TEST(Study, TellsOfTheBestAndOfWhatMattered) {
+  StudyData study{.folder = "s", .metric = "accuracy", .parameters = {}, .trials = {}};
+  study.parameters = {{.name = "lr", .logarithmic = true, .importance = 0.75},
+                      {.name = "norm", .categories = {"none", "batch"}, .importance = 0.25}};
+  study.trials = {{0, "complete", 0.8, 2, {0.001, 0}},
+                  {1, "complete", 0.9, 2, {0.01, 1}},
+                  {2, "pruned", 0.3, 1, {1, 0}},
+                  {3, "failed", kNone, 1, {10, kNone}}};
+  const auto all = findings(study_blocks(study));
+  EXPECT_EQ(all[0],
+            "Of 4 trials 2 ran to their end, 1 stopped early, 1 failed; the best, 90.00 %, is "
+            "trial 1.");
+  EXPECT_EQ(all[1], "The best trial, 1, reached 90.00 % with lr 0.010, norm batch.");
+  EXPECT_EQ(all[2], "Most to do with being among the best trials had lr (75 %), then norm (25 %).");
+  study.trials.resize(1);
+  EXPECT_EQ(findings(study_blocks(study)).size(), 3u);  // a span of one value
+  study.trials.clear();
+  EXPECT_TRUE(findings(study_blocks(study)).empty());
+}
+
+TEST(ReportPage, NeedsSomething) {
+  EXPECT_THROW(report_page({}, "evenrow"), Error);
+}
+
+}  // namespace
+}  // namespace evenrow::report
