@@ -70,6 +70,18 @@ struct PassResult {
   bool finite = true;        ///< Loss and all gradients are finite.
 };
 
+/// What one dense block held in an observed pass: views into the pass, good until its next run.
+/// Values are feature-major [units, examples].
+template <class T>
+struct BlockView {
+  std::span<const T> activation_input;   ///< What enters the activation: after the linear part, and
+                                         ///< after batch norm where that stands before it.
+  std::span<const T> activation_output;  ///< What leaves it. Where there is none, or gelu: after
+                                         ///< dropout and what a residual connection adds.
+  std::span<const T> output;             ///< What later blocks read.
+  std::span<const double> mean, biased_variance;  ///< Of the batch, one a channel of batch norm.
+};
+
 /// Forward and backward over one mini-batch, all memory allocated up front. Results depend on the
 /// arguments alone, never on the number of threads. Not thread-safe itself. T: float, double.
 template <class T>
@@ -84,7 +96,19 @@ class TrainingPass {
   /// Computes loss and gradients; the network is not changed. `step` selects the dropout masks.
   /// Errors: another network, sizes that do not match, a class out of range, one example where
   /// batch norm needs two or more (names the block).
-  PassResult run(const Network<T>& network, const MiniBatch<T>& batch, std::uint64_t step);
+  PassResult run(const Network<T>& network, const MiniBatch<T>& batch, std::uint64_t step) {
+    return run(network, batch, step, false);
+  }
+
+  /// The same, bit for bit, and block() shows what was inside. Costs a copy of what enters the
+  /// activations; its memory is allocated at the first call.
+  PassResult run_observed(const Network<T>& network, const MiniBatch<T>& batch,
+                          std::uint64_t step) {
+    return run(network, batch, step, true);
+  }
+
+  /// A block of the last run. Errors (usage): that was not an observed one; no such block.
+  BlockView<T> block(std::size_t index) const;
 
   /// Gradients of the last run, in the layout of Network::parameters(). Writable, for clipping.
   std::span<T> gradients() noexcept;
@@ -98,6 +122,9 @@ class TrainingPass {
   void discard() noexcept;
 
  private:
+  PassResult run(const Network<T>& network, const MiniBatch<T>& batch, std::uint64_t step,
+                 bool observed);
+
   struct State;
   std::unique_ptr<State> state_;
 };

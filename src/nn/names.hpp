@@ -43,9 +43,10 @@ struct EnumNames<ParameterKind> {
 template <>
 struct EnumNames<NormPlacement> {
   static constexpr std::string_view kind = "normalization placement";
-  static constexpr std::array<NamedValue<NormPlacement>, 2> table{{
+  static constexpr std::array<NamedValue<NormPlacement>, 3> table{{
       {NormPlacement::before_activation, "before"},
       {NormPlacement::after_activation, "after"},
+      {NormPlacement::before_linear, "before_linear"},
   }};
 };
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/random.hpp"
+#include "evenrow/inference_pass.hpp"
 #include "evenrow/optimizer.hpp"
 #include "evenrow/training_pass.hpp"
 
@@ -57,6 +58,34 @@ TEST(Allocation, OfAStep) {
           EXPECT_EQ(allocations_of_a_step(spec, OptimizerKind::adam, threads), 0) << threads;
         }
       }
+    }
+  }
+}
+
+NetworkSpec residual_spec() {
+  NetworkSpec spec{37, {DenseSpec{.units = 65}}};
+  append_residual_blocks(
+      spec, DenseSpec{.units = 65, .norm = Norm::batch, .activation = Activation::relu},
+      std::vector<std::int64_t>{130, 130});
+  spec.blocks.push_back(DenseSpec{.units = 5});
+  return spec;
+}
+
+TEST(Allocation, OfAResidualNetwork) {
+  EXPECT_EQ(allocations_of_a_step(residual_spec(), OptimizerKind::adamw, 2), 0);
+}
+
+TEST(Allocation, OfInference) {
+  for (const NetworkSpec& spec :
+       {spec_with(Norm::batch, NormPlacement::before_activation, Activation::relu),
+        spec_with(Norm::batch, NormPlacement::after_activation, Activation::gelu),
+        residual_spec()}) {
+    for (const std::int64_t examples : {1, 1000}) {
+      InferencePass<float> pass(Network<float>(spec, 4), {.max_examples = examples, .threads = 2});
+      const std::vector<float> x(static_cast<std::size_t>(examples * spec.inputs), 0.5f);
+      std::vector<float> y(static_cast<std::size_t>(examples * spec.outputs()));
+      pass.run(x, y);
+      EXPECT_EQ(allocations_of([&] { pass.run(x, y); }), 0) << examples;
     }
   }
 }
