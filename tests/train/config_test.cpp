@@ -63,7 +63,7 @@ TEST(Config, EveryOptionComesBackAsItWas) {
     EXPECT_NE(line(text), line(defaults)) << key;
     ++fields;
   });
-  EXPECT_EQ(fields, 39);
+  EXPECT_EQ(fields, 41);
 }
 
 TEST(Config, NothingGivenMeansDefaults) {

@@ -37,7 +37,7 @@ TEST(LrFind, RatesGrowByOneFactorAndASuggestionTrains) {
   EXPECT_NEAR(curve.points[50].smoothed_loss, sum / 5, 1e-12);
   EXPECT_EQ(curve.points[0].smoothed_loss, curve.points[0].loss);
   ASSERT_TRUE(curve.suggestion);
-  EXPECT_EQ(*curve.suggestion, *curve.lowest / 10);
+  EXPECT_EQ(*curve.suggestion, std::sqrt(*curve.steepest * *curve.lowest));
   EXPECT_LE(*curve.steepest, *curve.lowest);
   options.learning_rate = *curve.suggestion;
   EXPECT_GT(train(data, options).validation->accuracy, 0.8);
