@@ -57,7 +57,7 @@ struct StudyTrial {
 };
 
 struct Study {
-  std::string name;
+  std::string name{};
   Direction direction = Direction::minimize;
   /// All parameters of all trials, in the order of their appearance (of one trial's by name, where
   /// evenrow wrote it). A journal holds no conditions, nor one_minus_log, which is linear there.

@@ -95,13 +95,8 @@ std::string number(double value) {
   return json(value).dump();
 }
 
-// Text as JSON; what is not UTF-8 in it is replaced.
-std::string quoted(const std::string& text) {
-  return json(text).dump(-1, ' ', true, json::error_handler_t::replace);
-}
-
 std::string line(int operation, const std::string& worker, const std::string& rest) {
-  return fmt::format("{{\"op_code\":{},\"worker_id\":{},{}}}\n", operation, quoted(worker), rest);
+  return fmt::format("{{\"op_code\":{},\"worker_id\":{},{}}}\n", operation, json_text(worker), rest);
 }
 
 // As optuna.distributions.distribution_to_json. It has no scale for 1 - x: linear there.
@@ -123,7 +118,7 @@ std::string distribution(const Parameter& p) {
   }
   std::string choices;
   for (const std::string& choice : p.choices) {
-    choices += (choices.empty() ? "" : ", ") + quoted(choice);
+    choices += (choices.empty() ? "" : ", ") + json_text(choice);
   }
   return fmt::format(R"({{"name": "CategoricalDistribution", "attributes": {{"choices": [{}]}}}})",
                      choices);
@@ -131,10 +126,19 @@ std::string distribution(const Parameter& p) {
 
 }  // namespace
 
+std::string json_text(const std::string& text) {
+  return json(text).dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::string text_of_json(const std::string& text) {
+  const json value = json::parse(text);
+  return value.is_string() ? value.get<std::string>() : text;
+}
+
 std::string create_study_line(const std::string& worker, const std::string& name,
                               Direction direction) {
   return line(0, worker,
-              fmt::format("\"study_name\":{},\"directions\":[{}]", quoted(name),
+              fmt::format("\"study_name\":{},\"directions\":[{}]", json_text(name),
                           direction == Direction::minimize ? 1 : 2));
 }
 
@@ -142,18 +146,18 @@ std::string study_attribute_line(const std::string& worker, std::size_t study,
                                  const std::string& key, const std::string& text) {
   return line(
       2, worker,
-      fmt::format("\"study_id\":{},\"user_attr\":{{{}:{}}}", study, quoted(key), quoted(text)));
+      fmt::format("\"study_id\":{},\"user_attr\":{{{}:{}}}", study, json_text(key), json_text(text)));
 }
 
 std::string create_trial_line(const std::string& worker, const NewTrial& trial) {
   std::vector<std::string> distributions, values, attributes;
   for (const auto& [parameter, value] : trial.parameters) {
-    const std::string name = quoted(parameter.name);
-    distributions.push_back(fmt::format("{}:{}", name, quoted(distribution(parameter))));
+    const std::string name = json_text(parameter.name);
+    distributions.push_back(fmt::format("{}:{}", name, json_text(distribution(parameter))));
     values.push_back(fmt::format("{}:{}", name, number(value)));
   }
   for (const auto& [key, value] : trial.system_attributes) {
-    attributes.push_back(fmt::format("{}:{}", quoted(key), value));
+    attributes.push_back(fmt::format("{}:{}", json_text(key), value));
   }
   return line(4, worker,
               fmt::format("\"study_id\":{},\"datetime_start\":\"{}\",\"state\":0,\"value\":null,"
@@ -174,7 +178,7 @@ std::string trial_attribute_line(const std::string& worker, std::int64_t trial,
                                  const std::string& key, const std::string& text) {
   return line(
       8, worker,
-      fmt::format("\"trial_id\":{},\"user_attr\":{{{}:{}}}", trial, quoted(key), quoted(text)));
+      fmt::format("\"trial_id\":{},\"user_attr\":{{{}:{}}}", trial, json_text(key), json_text(text)));
 }
 
 std::string state_line(const std::string& worker, std::int64_t trial, TrialState state,

@@ -60,6 +60,10 @@ class JournalContent {
 std::size_t apply_lines(std::string_view bytes, const std::string& path, std::int64_t& line,
                         JournalContent& content);
 
+/// Text as JSON (bytes that are not UTF-8 are replaced), and back.
+std::string json_text(const std::string& text);
+std::string text_of_json(const std::string& json);
+
 // Operations, each a line with its end. `worker`: who writes.
 
 struct NewTrial {
