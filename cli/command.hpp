@@ -29,5 +29,6 @@ Command add_predict(CLI::App& app);
 Command add_inspect(CLI::App& app);
 Command add_lr_find(CLI::App& app);
 Command add_compare(CLI::App& app);
+Command add_tune(CLI::App& app);
 
 }  // namespace evenrow::cli

@@ -36,7 +36,7 @@ struct TuneOptions {
   /// any number of jobs. At most `lag` trials run at a time, unless nothing depends on others
   /// (search random or sobol, pruner none).
   std::int64_t lag = 4;
-  std::int64_t eta = 3;       ///< asha.
+  std::int64_t eta = 3;         ///< asha.
   std::int64_t first_rung = 1;  ///< asha: the first step at which a trial may be stopped.
   /// An Optuna journal file, made or gone on with; empty: none.
   std::filesystem::path journal{};

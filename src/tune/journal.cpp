@@ -96,7 +96,8 @@ std::string number(double value) {
 }
 
 std::string line(int operation, const std::string& worker, const std::string& rest) {
-  return fmt::format("{{\"op_code\":{},\"worker_id\":{},{}}}\n", operation, json_text(worker), rest);
+  return fmt::format("{{\"op_code\":{},\"worker_id\":{},{}}}\n", operation, json_text(worker),
+                     rest);
 }
 
 // As optuna.distributions.distribution_to_json. It has no scale for 1 - x: linear there.
@@ -144,9 +145,9 @@ std::string create_study_line(const std::string& worker, const std::string& name
 
 std::string study_attribute_line(const std::string& worker, std::size_t study,
                                  const std::string& key, const std::string& text) {
-  return line(
-      2, worker,
-      fmt::format("\"study_id\":{},\"user_attr\":{{{}:{}}}", study, json_text(key), json_text(text)));
+  return line(2, worker,
+              fmt::format("\"study_id\":{},\"user_attr\":{{{}:{}}}", study, json_text(key),
+                          json_text(text)));
 }
 
 std::string create_trial_line(const std::string& worker, const NewTrial& trial) {
@@ -159,12 +160,13 @@ std::string create_trial_line(const std::string& worker, const NewTrial& trial) 
   for (const auto& [key, value] : trial.system_attributes) {
     attributes.push_back(fmt::format("{}:{}", json_text(key), value));
   }
-  return line(4, worker,
-              fmt::format("\"study_id\":{},\"datetime_start\":\"{}\",\"state\":0,\"value\":null,"
-                          "\"values\":null,\"distributions\":{{{}}},\"params\":{{{}}},"
-                          "\"user_attrs\":{{}},\"system_attrs\":{{{}}},\"intermediate_values\":{{}}",
-                          trial.study, now(), fmt::join(distributions, ","),
-                          fmt::join(values, ","), fmt::join(attributes, ",")));
+  return line(
+      4, worker,
+      fmt::format("\"study_id\":{},\"datetime_start\":\"{}\",\"state\":0,\"value\":null,"
+                  "\"values\":null,\"distributions\":{{{}}},\"params\":{{{}}},"
+                  "\"user_attrs\":{{}},\"system_attrs\":{{{}}},\"intermediate_values\":{{}}",
+                  trial.study, now(), fmt::join(distributions, ","), fmt::join(values, ","),
+                  fmt::join(attributes, ",")));
 }
 
 std::string intermediate_line(const std::string& worker, std::int64_t trial, std::int64_t step,
@@ -176,9 +178,9 @@ std::string intermediate_line(const std::string& worker, std::int64_t trial, std
 
 std::string trial_attribute_line(const std::string& worker, std::int64_t trial,
                                  const std::string& key, const std::string& text) {
-  return line(
-      8, worker,
-      fmt::format("\"trial_id\":{},\"user_attr\":{{{}:{}}}", trial, json_text(key), json_text(text)));
+  return line(8, worker,
+              fmt::format("\"trial_id\":{},\"user_attr\":{{{}:{}}}", trial, json_text(key),
+                          json_text(text)));
 }
 
 std::string state_line(const std::string& worker, std::int64_t trial, TrialState state,

@@ -4,6 +4,7 @@
 #include "core/names.hpp"
 #include "evenrow/compare.hpp"
 #include "evenrow/tune.hpp"
+#include "tune/train_search.hpp"
 
 namespace evenrow::core {
 
@@ -77,6 +78,18 @@ struct EnumNames<Pruner> {
   static constexpr std::array<NamedValue<Pruner>, 2> table{{
       {Pruner::none, "none"},
       {Pruner::asha, "asha"},
+  }};
+};
+
+template <>
+struct EnumNames<tuning::Metric> {
+  static constexpr std::string_view kind = "metric";
+  static constexpr std::array<NamedValue<tuning::Metric>, 5> table{{
+      {tuning::Metric::accuracy, "accuracy"},
+      {tuning::Metric::loss, "loss"},
+      {tuning::Metric::rmse, "rmse"},
+      {tuning::Metric::mae, "mae"},
+      {tuning::Metric::r2, "r2"},
   }};
 };
 

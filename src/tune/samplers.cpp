@@ -98,8 +98,7 @@ std::vector<double> random_position(std::size_t dimensions, std::uint64_t seed,
   return position;
 }
 
-std::vector<double> sobol_position(std::size_t dimensions, std::uint64_t seed,
-                                   std::int64_t trial) {
+std::vector<double> sobol_position(std::size_t dimensions, std::uint64_t seed, std::int64_t trial) {
   std::vector<double> position = random_position(dimensions, seed, trial);
   const core::RandomStream scrambling = stream_of(seed, -1);
   for (std::size_t i = 0; i < std::min(dimensions, kPolynomials.size() + 1); ++i) {

@@ -118,8 +118,7 @@ Study read_study(const std::filesystem::path& given, const std::string& name) {
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   tuning::JournalContent content;
   std::int64_t lines = 0;
-  const bool truncated =
-      tuning::apply_lines(text, path.string(), lines, content) < text.size();
+  const bool truncated = tuning::apply_lines(text, path.string(), lines, content) < text.size();
 
   std::vector<std::string> names;
   std::optional<std::size_t> found;
@@ -131,9 +130,10 @@ Study read_study(const std::filesystem::path& given, const std::string& name) {
   }
   if (names.empty()) core::fail(ErrorKind::data, "{}: there is no study in it", path.string());
   if (!found || (name.empty() && names.size() > 1)) {
-    core::fail(ErrorKind::data, "{}: {}; its studies are: {}", path.string(),
-               found ? "it has several studies, name one" : fmt::format("no study is named {}", name),
-               fmt::join(names, ", "));
+    core::fail(
+        ErrorKind::data, "{}: {}; its studies are: {}", path.string(),
+        found ? "it has several studies, name one" : fmt::format("no study is named {}", name),
+        fmt::join(names, ", "));
   }
   if (content.studies()[*found].directions.size() != 1) {
     core::fail(ErrorKind::data, "{}: study {} has {} objectives, expected one", path.string(),

@@ -35,9 +35,9 @@ void check(const TuneOptions& o) {
 
 // What decides the trials, a "key = value" a line.
 std::string search_text(const Space& space, const TuneOptions& o) {
-  std::string text = fmt::format("search = {}\npruner = {}\ndirection = {}\nseed = {}\n",
-                                 core::name_of(o.search), core::name_of(o.pruner),
-                                 core::name_of(o.direction), o.seed);
+  std::string text =
+      fmt::format("search = {}\npruner = {}\ndirection = {}\nseed = {}\n", core::name_of(o.search),
+                  core::name_of(o.pruner), core::name_of(o.direction), o.seed);
   if (o.search == Search::tpe || o.pruner == Pruner::asha) {
     text += fmt::format("lag = {}\n", o.lag);
   }
@@ -79,7 +79,8 @@ struct Tuner::State {
   std::int64_t ended_before = 0;            // all trials below have ended
 
   StudyTrial& at(std::int64_t place, const char* what) {
-    if (place < 0 || place >= std::ssize(trials) || has_ended(trials[static_cast<std::size_t>(place)])) {
+    if (place < 0 || place >= std::ssize(trials) ||
+        has_ended(trials[static_cast<std::size_t>(place)])) {
       core::fail(ErrorKind::usage, "{}: trial {} is not running", what, place);
     }
     return trials[static_cast<std::size_t>(place)];
@@ -226,8 +227,8 @@ struct Tuner::State {
 Tuner::Tuner(Space space, TuneOptions options) {
   tuning::check(space);
   check(options);
-  state_ = std::make_unique<State>(
-      State{.space = std::make_shared<const Space>(std::move(space)), .options = std::move(options)});
+  state_ = std::make_unique<State>(State{.space = std::make_shared<const Space>(std::move(space)),
+                                         .options = std::move(options)});
   state_->open_journal();
   while (state_->ended_before < std::ssize(state_->trials) &&
          has_ended(state_->trials[static_cast<std::size_t>(state_->ended_before)])) {
@@ -281,9 +282,8 @@ bool Tuner::report(std::int64_t number, std::int64_t step, double value) {
   StudyTrial& trial = s.at(number, "report");
   const auto index = static_cast<std::size_t>(number);
   if (s.journal) {
-    s.journal->append([&] {
-      return tuning::intermediate_line(s.journal->worker(), s.ids[index], step, value);
-    });
+    s.journal->append(
+        [&] { return tuning::intermediate_line(s.journal->worker(), s.ids[index], step, value); });
   }
   trial.intermediate[step] = value;
   if (!std::isfinite(value) || s.prunes(number, step, value)) s.told_to_end[index] = true;
