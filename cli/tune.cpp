@@ -241,10 +241,11 @@ std::string result_text(const tuning::SearchResult& result, const std::string& f
 }
 
 // The best options on all training data.
-Exit retrain(const TrainOptions& best, const std::string& folder) {
-  const std::filesystem::path run = std::filesystem::path(folder) / "best";
+Exit retrain(const tuning::SearchResult& result, const std::string& folder) {
+  const std::filesystem::path run =
+      std::filesystem::path(folder) / fmt::format("best-{}", best_trial(result.study)->number);
   if (std::filesystem::exists(run / "result.json")) return Exit::success;
-  TrainOptions options = best;
+  TrainOptions options = result.best;
   options.validation = 0.0;
   options.early_stop = 0;
   const bool begun = std::filesystem::exists(run / "config.toml");
@@ -252,9 +253,9 @@ Exit retrain(const TrainOptions& best, const std::string& folder) {
   struct Observer : TrainObserver {
     bool stop_requested() override { return stop_signal_seen(); }
   } observer;
-  const TrainResult result =
+  const TrainResult trained =
       begun ? resume_run(run, &observer) : train_run(options, run, &observer);
-  if (result.stopped) return Exit::interrupted;
+  if (trained.stopped) return Exit::interrupted;
   write_result(fmt::format("model: {}\n", (run / "model.safetensors").string()));
   return Exit::success;
 }
@@ -270,7 +271,7 @@ Exit run(const TuneArguments& arguments) {
   Exit exit = result.stopped ? Exit::interrupted : Exit::success;
   if (!result.stopped) {
     write_result("\n" + result_text(result, arguments.out));
-    if (arguments.retrain) exit = retrain(result.best, arguments.out);
+    if (arguments.retrain) exit = retrain(result, arguments.out);
   }
   if (exit == Exit::interrupted) write_note("stopped; the same command goes on from here");
   return exit;
@@ -324,7 +325,7 @@ Command add_tune(CLI::App& app) {
          "asha: the best 1/N go on, at epochs 1, N, N^2, ... (default: 3)");
   parser
       ->add_flag("--retrain", arguments->retrain,
-                 "At the end, train the best on all training data, in STUDY/best")
+                 "At the end, train the best on all training data, in STUDY/best-TRIAL")
       ->group("Search");
   return {parser, [arguments] { return run(*arguments); }};
 }

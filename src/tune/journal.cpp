@@ -1,9 +1,11 @@
 #include "tune/journal.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -27,16 +29,24 @@ constexpr std::chrono::seconds kGracePeriod{30};
   core::fail(ErrorKind::io, "{}: {}: {}", path.string(), what, std::strerror(error));
 }
 
-// JournalFileSymlinkLock of Optuna: who makes the symbolic link JOURNAL.lock may write.
+// JournalFileSymlinkLock of Optuna: who makes the symbolic link JOURNAL.lock may write. Processes
+// of evenrow also hold flock on the journal while they have the link, and write its target in a way
+// of their own ("FOLDER/./JOURNAL"): who holds flock and finds such a link knows that its maker was
+// killed, and need not wait.
 class JournalLock {
  public:
-  explicit JournalLock(const fs::path& journal) : lock_(journal.string() + ".lock") {
-    const std::string target = fs::absolute(journal).string();
+  JournalLock(const fs::path& journal, int descriptor)
+      : lock_(journal.string() + ".lock"),
+        target_(fs::absolute(journal).parent_path() / "." / journal.filename()) {
+    while (::flock(descriptor, LOCK_EX) != 0) {
+      if (errno != EINTR) refuse(journal, "the journal cannot be locked", errno);
+    }
     useconds_t pause = 1000;
     struct stat seen {};
     auto seen_since = Clock::now();
-    while (::symlink(target.c_str(), lock_.c_str()) != 0) {
+    while (::symlink(target_.c_str(), lock_.c_str()) != 0) {
       if (errno != EEXIST) refuse(lock_, "the journal cannot be locked", errno);
+      std::error_code ignored;
       struct stat now {};
       if (::lstat(lock_.c_str(), &now) != 0) continue;  // it has just gone
       if (now.st_ino != seen.st_ino || now.st_mtim.tv_sec != seen.st_mtim.tv_sec ||
@@ -44,7 +54,7 @@ class JournalLock {
         seen = now;
         seen_since = Clock::now();
       }
-      if (Clock::now() - seen_since > kGracePeriod) {
+      if (fs::read_symlink(lock_, ignored) == target_ || Clock::now() - seen_since > kGracePeriod) {
         release();
         continue;
       }
@@ -64,6 +74,7 @@ class JournalLock {
   }
 
   std::string lock_;
+  fs::path target_;
 };
 
 struct File {
@@ -199,8 +210,8 @@ Journal::Journal(fs::path path)
 }
 
 void Journal::append(const std::function<std::string()>& compose) {
-  const JournalLock lock(path_);
   const File file(path_, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC);
+  const JournalLock lock(path_, file.descriptor);
   read_on(file.descriptor);
   if (partial_) {
     if (::ftruncate(file.descriptor, bytes_) != 0) refuse(path_, "its last line", errno);

@@ -3,11 +3,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cmath>
-#include <fstream>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "evenrow/tune.hpp"
@@ -180,6 +182,21 @@ TEST(Journal, MalformedLinesAreNamed) {
   const std::string empty = folder.write("empty.log", "");
   EXPECT_THAT([&] { read_study(empty); }, ThrowsError(ErrorKind::data, "there is no study in it"));
   EXPECT_THAT([&] { read_study(folder / "none.log"); }, ThrowsError(ErrorKind::io, "none.log"));
+}
+
+TEST(Journal, LockOfAKilledProcessIsNotWaitedFor) {
+  const TemporaryFolder folder;
+  const auto path = folder / "journal.log";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    tuning::Journal(path).append([]() -> std::string { ::raise(SIGKILL), ::_exit(1); });
+  }
+  ::waitpid(child, nullptr, 0);
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "journal.log.lock"));
+  const auto start = std::chrono::steady_clock::now();
+  tuning::Journal(path).append([] { return tuning::create_study_line("w", "s", {}); });
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+  EXPECT_EQ(read_study(path).name, "s");
 }
 
 TEST(Journal, ManyWritersLoseNothing) {
