@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <memory>
 #include <numeric>
+#include <set>
 #include <string>
 
 #include "command.hpp"
@@ -21,6 +22,7 @@
 #include "report/table.hpp"
 #include "report/terminal.hpp"
 #include "signals.hpp"
+#include "train/option_table.hpp"
 #include "train_options.hpp"
 #include "tune/names.hpp"
 #include "tune/train_search.hpp"
@@ -35,7 +37,7 @@ using tuning::Metric;
 constexpr std::size_t kShown = 10;  // best trials
 
 struct TuneArguments {
-  explicit TuneArguments(CLI::App& parser) : given(parser, {"norm"}) {}
+  explicit TuneArguments(CLI::App& parser) : given(parser, {"norm", "observe"}) {}
 
   std::string data, config, out, space, norms, metric, search = "tpe", pruner = "asha";
   std::int64_t trials = 64, lag = 4, eta = 3;
@@ -53,21 +55,21 @@ E parse_one(const std::string& option, std::string_view text) {
              core::joined_names<E>(), core::did_you_mean(text, known));
 }
 
-// The space of a file, or the default one without what the command line fixes.
+// The space of a file, or the default one, without what the command line fixes.
 Space space_from(const TuneArguments& arguments, TrainOptions& training) {
-  std::set<std::string> fixed;
-  if (!arguments.norms.empty()) fixed.insert("norm");
-  for (const Parameter& parameter : tuning::training_space(tuning::kDefaultSpace, "")) {
-    const std::string key = parameter.name.substr(0, parameter.name.find('.'));
-    if (arguments.given.gave(key)) fixed.insert(key);
-  }
+  const bool own = !arguments.space.empty();
   std::string text = tuning::kDefaultSpace;
-  if (!arguments.space.empty()) {
+  if (own) {
     const auto bytes = io::read_file(arguments.space);
     text.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   }
-  Space space = tuning::training_space(
-      text, arguments.space.empty() ? "default space" : arguments.space, fixed);
+  const std::string source = own ? arguments.space : "default space";
+  std::set<std::string> fixed;
+  if (!arguments.norms.empty()) fixed.insert("norm");
+  training::visit_options(training, [&](const char* key, const auto&, const char*) {
+    if (arguments.given.gave(key)) fixed.insert(key);
+  });
+  Space space = tuning::training_space(text, source, fixed);
   if (arguments.norms.empty()) return space;
 
   // --norm: one is fixed, several are searched.

@@ -33,7 +33,7 @@ TEST_P(Help, ShowsUsageAndAnExampleIn80Columns) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Verbs, Help,
-                         testing::Values("", "train", "evaluate", "predict", "inspect"),
+                         testing::Values("", "train", "evaluate", "predict", "inspect", "tune"),
                          [](const auto& verb_info) {
                            const std::string verb = verb_info.param;
                            return verb.empty() ? std::string("program") : verb;
