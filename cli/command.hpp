@@ -27,6 +27,7 @@ Command add_train(CLI::App& app);
 Command add_evaluate(CLI::App& app);
 Command add_predict(CLI::App& app);
 Command add_inspect(CLI::App& app);
+Command add_bench(CLI::App& app);
 Command add_lr_find(CLI::App& app);
 Command add_compare(CLI::App& app);
 Command add_tune(CLI::App& app);

@@ -6,7 +6,12 @@
 #include <chrono>
 #include <cmath>
 #include <memory>
+#include <optional>
+#include <set>
+#include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "command.hpp"
 #include "core/fail.hpp"
@@ -27,14 +32,15 @@ namespace {
 
 using report::Align;
 
-struct CompareArguments {
-  explicit CompareArguments(CLI::App& parser) : given(parser, {"norm"}) {}
+// The norm is compared; test data is for later, when the choice has been made.
+const std::set<std::string_view> kWithout{"norm", "test"};
 
+struct CompareArguments {
   std::string data, config, out, values, vary = "lr", norms = "none,batch";
   std::int64_t seeds = 3;
   int jobs = 0;
   CLI::Option* seeds_option = nullptr;
-  GivenTrainOptions given;
+  std::optional<GivenTrainOptions> given{};  // after the verb's own
 };
 
 template <class E>
@@ -60,7 +66,7 @@ CompareOptions options_from(const CompareArguments& arguments) {
   options.vary = parse_one<Vary>("--vary", arguments.vary);
   std::string key = arguments.vary;
   std::ranges::replace(key, '-', '_');
-  if (arguments.given.gave(key)) {
+  if (arguments.given->gave(key)) {
     core::fail(ErrorKind::usage, "--{} is what --vary {} varies; say which values by --values",
                arguments.vary, arguments.vary);
   }
@@ -73,7 +79,8 @@ CompareOptions options_from(const CompareArguments& arguments) {
     core::fail(ErrorKind::usage,
                "--out is missing: the folder for the comparison, such as --out runs/rates");
   }
-  options.training = gathered_options(arguments.data, arguments.config, arguments.given);
+  options.training = gathered_options(arguments.data, arguments.config, *arguments.given);
+  options.training.test.clear();
   options.norms = parse_norms(arguments.norms);
   options.seeds = arguments.seeds;
   options.jobs = arguments.jobs;
@@ -175,6 +182,7 @@ std::string scores_text(const Comparison& comparison) {
 
 std::string usable_text(const Comparison& comparison) {
   const bool of_seeds = comparison.vary == Vary::seed;
+  const bool spread = of_seeds || comparison.seeds.size() > 1;  // else there is nothing to draw
   report::Table table({{.header = "norm", .align = Align::left},
                        {.header = "best"},
                        {.header = of_seeds ? "" : "from"},
@@ -190,7 +198,7 @@ std::string usable_text(const Comparison& comparison) {
         {std::string(core::name_of(range.norm)), score_text(range.best, comparison.task),
          end(range.low, range.open_low, "<= "), end(range.high, range.open_high, ">= "),
          fmt::format("{}{:.3g} {}", open ? ">= " : "", range.size, unit_of(comparison.vary)),
-         fmt::format("{:.2f} .. {:.2f}", range.interval_low, range.interval_high)});
+         spread ? fmt::format("{:.2f} .. {:.2f}", range.interval_low, range.interval_high) : "-"});
   }
   return table.text();
 }
@@ -241,8 +249,8 @@ Command add_compare(CLI::App& app) {
       "what is missing. More values, norms or seeds may be added in the same way.\n\n"
       "The other options are those of evenrow train.",
       "evenrow compare fashion-mnist --vary lr --optimizer sgd --out runs/rates\n"
-      "evenrow compare flowers.csv --vary depth --hidden 32 --values 1,2,4,8 --out runs/depths");
-  auto arguments = std::make_shared<CompareArguments>(*parser);
+      "evenrow compare flowers.csv --vary depth --hidden 32 --out runs/depths");
+  auto arguments = std::make_shared<CompareArguments>();
   add_data_and_config(*parser, arguments->data, arguments->config);
   const auto option = [&](const char* name, auto& value, const std::string& type,
                           const char* help) {
@@ -261,6 +269,7 @@ Command add_compare(CLI::App& app) {
   arguments->seeds_option = option("--seeds", arguments->seeds, "N",
                                    "Runs of each norm and value, from --seed on (default: 3)");
   option("--jobs", arguments->jobs, "N", "Runs at a time; 0: one a processor (default: 0)");
+  arguments->given.emplace(*parser, kWithout);
   return {parser, [arguments] { return run(*arguments); }};
 }
 

@@ -11,18 +11,24 @@ namespace evenrow::cli {
 
 std::string network_text(const NetworkSpec& network) {
   std::string text = fmt::format("{}", network.inputs);
-  for (const DenseSpec& block : network.blocks) text += fmt::format("-{}", block.units);
+  for (const DenseSpec& block : network.blocks) {
+    text += fmt::format("-{}{}", block.residual > 0 ? "+" : "", block.units);
+  }
   return text;
 }
 
 std::string blocks_text(const TrainOptions& options) {
   if (options.hidden.empty()) return "no hidden blocks";
   const std::string_view activation = core::name_of(options.activation);
-  std::string text =
-      options.norm == Norm::none
-          ? fmt::format("no normalization, {}", activation)
-          : fmt::format("batch norm {} {}", core::name_of(options.norm_placement),
+  std::string text = options.residual ? "residual, " : "";
+  if (options.norm == Norm::none) {
+    text += fmt::format("no normalization, {}", activation);
+  } else if (options.residual || options.norm_placement == NormPlacement::before_linear) {
+    text += fmt::format("batch norm before linear, {}", activation);
+  } else {
+    text += fmt::format("batch norm {} {}", core::name_of(options.norm_placement),
                         options.activation == Activation::none ? "no activation" : activation);
+  }
   if (options.dropout > 0) text += fmt::format(", dropout {:g}", options.dropout);
   return text;
 }

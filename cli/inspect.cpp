@@ -49,6 +49,8 @@ std::string text_of(const std::string& thing, const std::string& target) {
     const fs::path model = fs::path(thing) / "model.safetensors";
     std::error_code error;
     std::string text = runs_text({thing});
+    const std::string observation = last_observation_text(thing);
+    if (!observation.empty()) text += "\n" + observation;
     if (fs::exists(model, error)) text += "\n" + model_text(load_model(model), model.string());
     return text;
   }
@@ -76,7 +78,8 @@ Command add_inspect(CLI::App& app) {
       "Shows what is inside models, data and training runs.\n\n"
       "A model: its layers with shapes, parameters, the ranges of running mean and variance over "
       "the channels, and the updates they have seen. Data: its columns with their types, missing "
-      "values and ranges; for images a summary. Run folders: their results side by side.",
+      "values and ranges; for images a summary. Run folders: their results side by side; of one "
+      "that was trained with --observe also what its last observation saw.",
       "evenrow inspect flowers.csv\n"
       "evenrow inspect runs/flowers/model.safetensors\n"
       "evenrow inspect runs/with-batch-norm runs/without");

@@ -20,4 +20,8 @@ std::string dataset_text(const Dataset& data);
 /// files that training did not write.
 std::string runs_text(const std::vector<std::filesystem::path>& folders);
 
+/// A table of the blocks in the last observation of a run; empty where there is none. Errors: as
+/// runs_text.
+std::string last_observation_text(const std::filesystem::path& run);
+
 }  // namespace evenrow::cli

@@ -26,26 +26,34 @@ std::string range_text(const std::vector<double>& values) {
 // on the first.
 class LayerTable {
  public:
-  void add_block(const Network<float>& network, std::size_t index, std::int64_t inputs) {
+  void add_block(const Network<float>& network, std::size_t index) {
     const DenseSpec& block = network.spec().blocks[index];
+    const std::int64_t inputs = network.spec().inputs_of(index);
     block_ = fmt::format("{}", index);
+    if (block.placement == NormPlacement::before_linear) add_norm(network, index);
+    if (block.input_activation != Activation::none) {
+      add(std::string(core::name_of(block.input_activation)));
+    }
     add(block.has_bias() ? "linear" : "linear, no bias", fmt::format("{}x{}", block.units, inputs),
         block.units * inputs + (block.has_bias() ? block.units : 0));
-    const bool norm_first = block.placement == NormPlacement::before_activation;
-    if (norm_first) add_norm(network, index);
+    if (block.placement == NormPlacement::before_activation) add_norm(network, index);
     if (block.activation != Activation::none) add(std::string(core::name_of(block.activation)));
-    if (!norm_first) add_norm(network, index);
+    if (block.placement == NormPlacement::after_activation) add_norm(network, index);
     if (block.dropout > 0) add(fmt::format("dropout {:g}", block.dropout));
+    if (block.residual > 0) {
+      add(fmt::format("+ input of block {}",
+                      static_cast<std::int64_t>(index) + 1 - block.residual));
+    }
   }
 
   std::string text() const { return table_.text(); }
 
  private:
   void add_norm(const Network<float>& network, std::size_t index) {
-    const DenseSpec& block = network.spec().blocks[index];
-    if (block.norm == Norm::none) return;
+    if (network.spec().blocks[index].norm == Norm::none) return;
     const RunningStatistics& running = network.running(index);
-    add("batch norm", fmt::format("{}", block.units), 2 * block.units,
+    const std::int64_t channels = network.spec().norm_channels(index);
+    add("batch norm", fmt::format("{}", channels), 2 * channels,
         {range_text(running.mean), range_text(running.variance), report::count(running.updates)});
   }
 
@@ -105,10 +113,8 @@ std::string model_text(const Model& model, const std::string& name) {
        fmt::format("{}, {} parameters", network_text(model.network.spec()),
                    report::count(static_cast<std::int64_t>(model.network.parameters().size())))});
   LayerTable layers;
-  std::int64_t inputs = model.network.inputs();
   for (std::size_t i = 0; i < model.network.spec().blocks.size(); ++i) {
-    layers.add_block(model.network, i, inputs);
-    inputs = model.network.spec().blocks[i].units;
+    layers.add_block(model.network, i);
   }
   return about.text() + "\n" + layers.text();
 }

@@ -3,9 +3,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 
 #include "command.hpp"
 #include "core/fail.hpp"
@@ -31,11 +35,9 @@ const std::set<std::string_view> kWithout{"test",   "lr",          "schedule",
                                           "epochs", "early_stop",  "observe"};
 
 struct LrFindArguments {
-  explicit LrFindArguments(CLI::App& parser) : given(parser, kWithout) {}
-
   std::string data, config, out;
   LearningRateSweep sweep{};
-  GivenTrainOptions given;
+  std::optional<GivenTrainOptions> given{};  // after the verb's own
 };
 
 class SweepProgress : public TrainObserver {
@@ -43,6 +45,9 @@ class SweepProgress : public TrainObserver {
   explicit SweepProgress(std::int64_t steps) : steps_(steps) { catch_stop_signals(); }
 
   void on_step(const StepMetrics& metrics) override {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - last_shown_ < std::chrono::milliseconds(100)) return;
+    last_shown_ = now;
     status_.show(report::progress_line(
         "range test", static_cast<double>(metrics.step + 1) / static_cast<double>(steps_),
         fmt::format("learning rate {:.2e}  loss {}", metrics.learning_rate,
@@ -56,6 +61,7 @@ class SweepProgress : public TrainObserver {
   std::int64_t steps_;
   const report::Terminal terminal_ = report::terminal(STDERR_FILENO);
   report::StatusLine status_{STDERR_FILENO, terminal_};
+  std::chrono::steady_clock::time_point last_shown_{};
 };
 
 std::string csv(const LearningRateCurve& curve) {
@@ -113,13 +119,13 @@ std::string verdict(const LearningRateCurve& curve, const LearningRateSweep& swe
                       sweep.from);
   }
   return text + fmt::format(
-                    "Suggested: --lr {:.2g}, a tenth of where the loss is lowest ({:.2e}).\n"
-                    "The loss falls fastest at {:.2e}.\n",
-                    *curve.suggestion, *curve.lowest, *curve.steepest);
+                    "Suggested: --lr {:.2g}, half way between where the loss falls fastest\n"
+                    "({:.2e}) and where it is lowest ({:.2e}).\n",
+                    *curve.suggestion, *curve.steepest, *curve.lowest);
 }
 
 Exit run(const LrFindArguments& arguments) {
-  const TrainOptions options = gathered_options(arguments.data, arguments.config, arguments.given);
+  const TrainOptions options = gathered_options(arguments.data, arguments.config, *arguments.given);
   const Dataset data = read_dataset(options.data, {.target = options.target});
   SweepProgress progress(arguments.sweep.steps);
   const LearningRateCurve curve = find_learning_rate(data, options, arguments.sweep, &progress);
@@ -145,15 +151,15 @@ Exit run(const LrFindArguments& arguments) {
 Command add_lr_find(CLI::App& app) {
   CLI::App* parser = add_verb(
       app, "lr-find", "lr-find DATA [OPTION]...",
-      "Finds a learning rate: a short run in which it grows with every step.\n\n"
+      "Finds a learning rate by one short run in which it grows with every step.\n\n"
       "The learning-rate range test (Smith, 2017). The learning rate grows from --from to --to, by "
       "the same factor a step; the loss first hardly moves, then falls, then rises again. It ends "
-      "early when the loss runs away. Suggested is a tenth of the rate at which the smoothed loss "
-      "is lowest; where it falls fastest is told too.\n\n"
+      "early when the loss runs away. Suggested is the rate half way, in the logarithm, between "
+      "where the smoothed loss falls fastest and where it is lowest.\n\n"
       "The other options are those of evenrow train: give those that you will train with.",
       "evenrow lr-find fashion-mnist --optimizer sgd\n"
       "evenrow lr-find flowers.csv --hidden 64,32 --norm none --out curve.csv");
-  auto arguments = std::make_shared<LrFindArguments>(*parser);
+  auto arguments = std::make_shared<LrFindArguments>();
   add_data_and_config(*parser, arguments->data, arguments->config);
   const auto sweep_option = [&](const char* name, auto& value, const char* type, const char* help) {
     parser->add_option(name, value, help)->type_name(type)->group("Range test");
@@ -163,6 +169,7 @@ Command add_lr_find(CLI::App& app) {
   sweep_option("--steps", arguments->sweep.steps, "N", "Mini-batches (default: 200)");
   sweep_option("--out", arguments->out, "FILE",
                "The curve as CSV: step, learning_rate, loss, smoothed_loss, gradient_norm");
+  arguments->given.emplace(*parser, kWithout);
   return {parser, [arguments] { return run(*arguments); }};
 }
 

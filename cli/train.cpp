@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "command.hpp"
@@ -15,6 +16,7 @@
 #include "output.hpp"
 #include "progress.hpp"
 #include "report/numbers.hpp"
+#include "tensorboard.hpp"
 #include "train_options.hpp"
 
 namespace evenrow::cli {
@@ -25,7 +27,7 @@ namespace fs = std::filesystem;
 struct TrainArguments {
   explicit TrainArguments(CLI::App& parser) : given(parser) {}
 
-  std::string data, config, out, resume;
+  std::string data, config, out, resume, tensorboard;
   GivenTrainOptions given;
 };
 
@@ -42,11 +44,22 @@ std::int64_t best_epoch(const TrainResult& result) {
   return epoch;
 }
 
-Exit finish(const TrainResult& result, const TrainOptions& options, const fs::path& folder,
-            TrainProgress& progress) {
+// Runs `training`, which takes an observer, and shows how it goes and ends.
+template <class Training>
+Exit run(const TrainArguments& arguments, const TrainOptions& options, const fs::path& folder,
+         Training&& training) {
+  TrainProgress progress(options, folder);
+  std::optional<TensorBoardLog> log;
+  if (!arguments.tensorboard.empty()) {
+    log.emplace(arguments.tensorboard, !arguments.resume.empty(), options, progress);
+  }
+  const TrainResult result =
+      training(log ? static_cast<TrainObserver*>(&*log) : static_cast<TrainObserver*>(&progress));
   if (result.stopped) {
-    write_note(
-        fmt::format("stopped; this goes on from here: evenrow train --resume {}", folder.string()));
+    const std::string more =
+        log ? fmt::format(" --tensorboard {}", arguments.tensorboard) : std::string();
+    write_note(fmt::format("stopped; this goes on from here: evenrow train --resume {}{}",
+                           folder.string(), more));
     return Exit::interrupted;
   }
   progress.finish();
@@ -63,6 +76,10 @@ Exit finish(const TrainResult& result, const TrainOptions& options, const fs::pa
     text += fmt::format("; {} steps were skipped, their loss or gradient was not finite",
                         result.skipped_steps);
   }
+  if (result.observe_seconds > 0) {
+    text += fmt::format("\nobserving took {} of the steps' time",
+                        report::percent(result.observe_seconds / result.step_seconds));
+  }
   text += fmt::format("\nrun:   {}\nmodel: {}\n", folder.string(),
                       (folder / "model.safetensors").string());
   write_result(text);
@@ -76,8 +93,8 @@ Exit resume(const TrainArguments& arguments) {
   if (!arguments.data.empty()) refused = fmt::format("DATA ({})", arguments.data);
   if (!refused.empty()) {
     core::fail(ErrorKind::usage,
-               "--resume {} goes on with the run's own options; remove {}, only --threads may be "
-               "given beside it",
+               "--resume {} goes on with the run's own options; remove {}, only --threads and "
+               "--tensorboard may be given beside it",
                arguments.resume, refused);
   }
   const fs::path folder = arguments.resume;
@@ -89,8 +106,9 @@ Exit resume(const TrainArguments& arguments) {
   }
   TrainOptions options = read_options(folder / "config.toml");
   arguments.given.apply_to(options);
-  TrainProgress progress(options, folder);
-  return finish(resume_run(folder, &progress, options.threads), options, folder, progress);
+  return run(arguments, options, folder, [&](TrainObserver* observer) {
+    return resume_run(folder, observer, options.threads);
+  });
 }
 
 Exit train_new(const TrainArguments& arguments) {
@@ -100,8 +118,8 @@ Exit train_new(const TrainArguments& arguments) {
                "--out is missing: the folder to be made for the run, such as --out runs/first");
   }
   const fs::path folder = arguments.out;
-  TrainProgress progress(options, folder);
-  return finish(train_run(options, folder, &progress), options, folder, progress);
+  return run(arguments, options, folder,
+             [&](TrainObserver* observer) { return train_run(options, folder, observer); });
 }
 
 }  // namespace
@@ -131,9 +149,12 @@ Command add_train(CLI::App& app) {
     parser->add_option(name, text, help)->type_name(value)->group("Run");
   };
   auto arguments = std::make_shared<TrainArguments>(*parser);
-  add_data_and_config(*parser, arguments->data, arguments->config);
   run_options("--out", arguments->out, "RUN", "Folder for the run; must not exist or be empty.");
+  add_data_and_config(*parser, arguments->data, arguments->config);
   run_options("--resume", arguments->resume, "RUN", "Go on with a run that was stopped or killed.");
+  run_options("--tensorboard", arguments->tensorboard, "DIR",
+              "Also write event files for TensorBoard into DIR: curves, and histograms with "
+              "--observe.");
   return {parser, [arguments] {
             return arguments->resume.empty() ? train_new(*arguments) : resume(*arguments);
           }};

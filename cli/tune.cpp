@@ -229,8 +229,8 @@ std::string result_text(const tuning::SearchResult& result, const std::string& f
       study.trials.size(), count(TrialState::complete), count(TrialState::pruned),
       count(TrialState::failed), core::name_of(result.metric), best_text(result, order));
   if (!importance.empty()) {
-    text += "\nWhat the best have in common: ";
-    for (std::size_t i = 0; i < std::min<std::size_t>(5, order.size()); ++i) {
+    text += "\nWhat counted most: ";
+    for (std::size_t i = 0; i < std::min<std::size_t>(3, order.size()); ++i) {
       text += fmt::format("{}{} {}", i > 0 ? ", " : "", study.space[order[i]].name,
                           report::percent(importance[order[i]], 0));
     }

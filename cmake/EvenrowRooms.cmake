@@ -59,7 +59,8 @@ function(evenrow_library)
     target_link_libraries(evenrow PRIVATE $<BUILD_INTERFACE:${library}>)
   endforeach()
   set(symbols ${PROJECT_SOURCE_DIR}/cmake/evenrow.map)
-  target_link_options(evenrow PRIVATE LINKER:--version-script=${symbols})
+  target_link_options(evenrow PRIVATE LINKER:--version-script=${symbols}
+                      LINKER:-Bsymbolic-functions)  # calls inside the library are direct
   if(NOT EVENROW_SANITIZE)
     target_link_options(evenrow PRIVATE LINKER:--no-undefined)  # Clang's sanitizers are defined later.
   endif()

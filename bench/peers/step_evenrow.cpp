@@ -7,11 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "core/sizes.hpp"
 #include "core/threads.hpp"
 #include "evenrow/optimizer.hpp"
 #include "evenrow/training_pass.hpp"
-#include "kernels/gemm.hpp"
+#include "nn/step_products.hpp"
 #include "peer.hpp"
 
 namespace evenrow::bench {
@@ -99,90 +98,16 @@ class Step final : public Operation {
   Training timed_;
 };
 
-// The products of a step, as TrainingPass calls them: in blocks of 64 rows over the threads.
 class Products final : public Operation {
  public:
-  Products(const json& request, int threads) : threads_(threads) {
-    const StepCase c(request);
-    batch_ = c.batch;
-    std::int64_t widest = c.network.inputs, inputs = c.network.inputs, weights = 0;
-    for (const DenseSpec& block : c.network.blocks) {
-      layers_.push_back({inputs, block.units});
-      widest = std::max(widest, block.units);
-      weights = std::max(weights, inputs * block.units);
-      inputs = block.units;
-    }
-    for (const Layer& layer : layers_) {
-      weights_.push_back(random(layer.inputs * layer.units));
-      activations_.push_back(random(layer.inputs * batch_));
-    }
-    gradient_ = random(widest * batch_);
-    result_ = Buffer<float>(std::max(widest * batch_, weights));
-  }
+  Products(const json& request, int threads)
+      : products_(StepCase(request).network, StepCase(request).batch, threads) {}
 
-  void run() override {
-    using kernels::Transpose;
-    for (std::size_t b = 0; b < layers_.size(); ++b) {
-      const auto [in, units] = layers_[b];
-      const float *w = weights_[b].data(), *x = activations_[b].data();
-      product(units, [&, in = in](std::int64_t first, std::int64_t rows) {
-        float* const z = result_.data() + first * batch_;
-        if (b == 0) {
-          kernels::gemm(Transpose::no, Transpose::yes, rows, batch_, in, w + first * in, in, x, in,
-                        z, batch_);
-        } else {
-          kernels::gemm(Transpose::no, Transpose::no, rows, batch_, in, w + first * in, in, x,
-                        batch_, z, batch_);
-        }
-      });
-    }
-    for (std::size_t b = layers_.size(); b-- > 0;) {
-      const auto [in, units] = layers_[b];
-      const float *w = weights_[b].data(), *x = activations_[b].data();
-      const float* const dz = gradient_.data();
-      product(units, [&, in = in](std::int64_t first, std::int64_t rows) {
-        kernels::gemm(Transpose::no, b == 0 ? Transpose::no : Transpose::yes, rows, in, batch_,
-                      dz + first * batch_, batch_, x, b == 0 ? in : batch_,
-                      result_.data() + first * in, in);
-      });
-      if (b == 0) continue;
-      product(in, [&, in = in, units = units](std::int64_t first, std::int64_t rows) {
-        kernels::gemm(Transpose::yes, Transpose::no, rows, batch_, units, w + first, in, dz, batch_,
-                      result_.data() + first * batch_, batch_);
-      });
-    }
-  }
+  void run() override { products_.run(); }
   void write(const std::string&) const override {}  // gemm_bench.cpp checks products
 
  private:
-  struct Layer {
-    std::int64_t inputs, units;
-  };
-
-  static Buffer<float> random(std::int64_t count) {
-    Buffer<float> values(count);
-    std::uint32_t state = 1;
-    for (float& value : values) {
-      state = state * 1664525u + 1013904223u;
-      value = static_cast<float>(state >> 8) * 0x1p-24f - 0.5f;
-    }
-    return values;
-  }
-
-  template <class Block>
-  void product(std::int64_t rows, const Block& block) {
-    constexpr std::int64_t kRowBlock = 64;
-    core::parallel_for(threads_, core::block_count(rows, kRowBlock), [&](std::int64_t task) {
-      const std::int64_t first = task * kRowBlock;
-      block(first, std::min(kRowBlock, rows - first));
-    });
-  }
-
-  int threads_;
-  std::int64_t batch_ = 0;
-  std::vector<Layer> layers_;
-  std::vector<Buffer<float>> weights_, activations_;
-  Buffer<float> gradient_, result_;
+  nn::StepProducts products_;
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "evenrow/dataset.hpp"
 #include "evenrow/error.hpp"
 #include "evenrow/evaluate.hpp"
+#include "evenrow/inference_pass.hpp"
 #include "evenrow/input_normalization.hpp"
 #include "evenrow/lr_find.hpp"
 #include "evenrow/model.hpp"

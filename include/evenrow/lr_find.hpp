@@ -29,17 +29,18 @@ struct LearningRateCurve {
   std::vector<LearningRatePoint> points;
   bool diverged = false;  ///< It ended before `to`; see find_learning_rate.
   bool stopped = false;   ///< The observer said so.
-  /// Empty when the smoothed loss never fell below where it began:
+  /// Empty when the smoothed loss never fell by a twentieth of where it began:
   std::optional<double> lowest;  ///< Where the smoothed loss is lowest.
   /// Where it falls fastest against the logarithm of the learning rate, up to `lowest`.
   std::optional<double> steepest;
-  /// A tenth of `lowest`: the rate at which the loss begins to rise is too high to train with.
+  /// Half way between the two, in the logarithm: sqrt(steepest * lowest).
   std::optional<double> suggestion;
 };
 
 /// The range test of Smith ("Cyclical learning rates for training neural networks", WACV 2017,
-/// section 3.3), with an exponential instead of a linear growth; the two rules, lowest / 10 and
-/// steepest descent, are those of fastai (Howard and Gugger, Information 11(2):108, 2020). It ends
+/// section 3.3), with an exponential instead of a linear growth. Like Smith's two bounds, where the
+/// result begins to improve and where it no longer does, `steepest` and `lowest` enclose the rates
+/// that train well; docs/compare.md has how their middle does beside other rules. It ends
 /// early when a loss or gradient is not finite, or when the mean loss of the last steps / 40 steps
 /// is above four times the lowest such mean and above the first. What `training` says about
 /// learning rate, schedule and epochs does not count. The same curve for the same seed, bit for

@@ -48,11 +48,18 @@ template <class T>
 double loss(const LossSpec& spec, std::span<const T> outputs, std::int64_t examples,
             const LossTargets<T>& targets);
 
+/// What the operands of a training pass's matrix products are. f32: float. bf16: weights, what
+/// blocks read and gradients are rounded to bfloat16 for the products (relative error 2^-9 each),
+/// whose sums are float; weights, statistics, batch norm, loss and optimizer stay float. For
+/// networks of float on a processor that multiplies bfloat16 (AVX-512 BF16, AMX).
+enum class Precision { f32, bf16 };
+
 struct TrainingPassOptions {
   LossSpec loss{};
   std::int64_t max_examples = 128;  ///< All memory is allocated for this many, once.
   std::uint64_t seed = 0;           ///< Of the dropout masks.
   int threads = 0;
+  Precision precision = Precision::f32;
 };
 
 template <class T>
@@ -70,12 +77,26 @@ struct PassResult {
   bool finite = true;        ///< Loss and all gradients are finite.
 };
 
-/// Forward and backward over one mini-batch, all memory allocated up front. Results depend on the
-/// arguments alone, never on the number of threads. Not thread-safe itself. T: float, double.
+/// What one dense block held in an observed pass: views into the pass, good until its next run.
+/// Values are feature-major [units, examples].
+template <class T>
+struct BlockView {
+  std::span<const T> activation_input;   ///< What enters the activation: after the linear part, and
+                                         ///< after batch norm where that stands before it.
+  std::span<const T> activation_output;  ///< What leaves it. Where there is none, or gelu: after
+                                         ///< dropout and what a residual connection adds.
+  std::span<const T> output;             ///< What later blocks read.
+  std::span<const double> mean, biased_variance;  ///< Of the batch, one a channel of batch norm.
+};
+
+/// Forward and backward over one mini-batch, all memory allocated up front (with bf16 the library
+/// of products takes some more in every product). Results depend on the arguments alone, never on
+/// the number of threads. Not thread-safe itself. T: float, double.
 template <class T>
 class TrainingPass {
  public:
-  /// Errors: see check(spec); max_examples below 1; a loss that does not fit the outputs.
+  /// Errors: see check(spec); max_examples below 1; a loss that does not fit the outputs;
+  /// bf16 where T is double or the processor does not have it.
   TrainingPass(const NetworkSpec& spec, const TrainingPassOptions& options);
   TrainingPass(TrainingPass&&) noexcept;
   TrainingPass& operator=(TrainingPass&&) noexcept;
@@ -84,7 +105,19 @@ class TrainingPass {
   /// Computes loss and gradients; the network is not changed. `step` selects the dropout masks.
   /// Errors: another network, sizes that do not match, a class out of range, one example where
   /// batch norm needs two or more (names the block).
-  PassResult run(const Network<T>& network, const MiniBatch<T>& batch, std::uint64_t step);
+  PassResult run(const Network<T>& network, const MiniBatch<T>& batch, std::uint64_t step) {
+    return run(network, batch, step, false);
+  }
+
+  /// The same, bit for bit, and block() shows what was inside. Costs a copy of what enters the
+  /// activations; its memory is allocated at the first call.
+  PassResult run_observed(const Network<T>& network, const MiniBatch<T>& batch,
+                          std::uint64_t step) {
+    return run(network, batch, step, true);
+  }
+
+  /// A block of the last run. Errors (usage): that was not an observed one; no such block.
+  BlockView<T> block(std::size_t index) const;
 
   /// Gradients of the last run, in the layout of Network::parameters(). Writable, for clipping.
   std::span<T> gradients() noexcept;
@@ -98,6 +131,9 @@ class TrainingPass {
   void discard() noexcept;
 
  private:
+  PassResult run(const Network<T>& network, const MiniBatch<T>& batch, std::uint64_t step,
+                 bool observed);
+
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -69,6 +69,7 @@ class Pool {
   // Starts workers until `threads` can work; returns how many there are.
   int grow_to(int threads) noexcept {
     while (workers_ + 1 < threads) {
+      const SignalsWait inherited;
       try {
         const int share = workers_ + 1;
         const std::uint32_t seen = loop_.load(std::memory_order_relaxed);
@@ -134,6 +135,20 @@ Pool& pool() {
 }
 
 }  // namespace
+
+SignalsWait::SignalsWait() noexcept {
+  sigset_t all;
+  sigfillset(&all);
+  // What a faulty instruction raises cannot wait.
+  for (const int number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS}) {
+    sigdelset(&all, number);
+  }
+  pthread_sigmask(SIG_BLOCK, &all, &before_);
+}
+
+SignalsWait::~SignalsWait() {
+  pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
 
 int available_threads() noexcept {
   cpu_set_t affinity;

@@ -2,6 +2,8 @@
 // only decides who runs a task, so results never depend on it.
 #pragma once
 
+#include <signal.h>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,6 +16,20 @@ int available_threads() noexcept;
 
 /// `requested`, or available_threads() when it is 0 or less.
 int resolve_threads(int requested) noexcept;
+
+/// While one lives, signals wait that are sent to this thread; workers of the pool never take any.
+/// Around matrix products: oneDNN's keep their workspace under the stack pointer, so that a handler
+/// would write its frame into memory that belongs to others.
+class SignalsWait {
+ public:
+  SignalsWait() noexcept;
+  ~SignalsWait();
+  SignalsWait(const SignalsWait&) = delete;
+  SignalsWait& operator=(const SignalsWait&) = delete;
+
+ private:
+  sigset_t before_;
+};
 
 /// A call to task(first, last), its type forgotten.
 struct RangeTask {

@@ -1,6 +1,7 @@
 #include "data/csv_records.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "core/fail.hpp"
@@ -17,6 +18,21 @@ std::size_t find(std::string_view text, char c, std::size_t from) noexcept {
                        : static_cast<std::size_t>(static_cast<const char*>(at) - text.data());
 }
 
+constexpr std::size_t kBlock = 8;
+
+// Eight bytes at a time: bit 8 i + 7 where text[block + i] is the separator, or below '#', as
+// line ends, the quote and zero are.
+std::uint64_t marks(std::string_view text, std::size_t block, char separator) noexcept {
+  static_assert(std::endian::native == std::endian::little);
+  constexpr std::uint64_t kOnes = 0x0101010101010101, kHigh = 0x80 * kOnes;
+  std::uint64_t bytes = ~std::uint64_t{0};  // behind the end: nothing of interest
+  std::memcpy(&bytes, text.data() + block, std::min(kBlock, text.size() - block));
+  const std::uint64_t other = bytes ^ (kOnes * static_cast<std::uint8_t>(separator));
+  const std::uint64_t equal = ~((other & ~kHigh) + ~kHigh) & ~other;
+  const std::uint64_t below = ~((bytes | kHigh) - kOnes * std::uint8_t{'#'}) & ~bytes;
+  return (equal | below) & kHigh;
+}
+
 bool is_blank(char c, char separator) noexcept {
   return c == ' ' || (c == '\t' && c != separator);
 }
@@ -27,26 +43,6 @@ FieldSpan trimmed(std::string_view text, std::size_t begin, std::size_t end,
   while (begin < end && is_blank(text[begin], separator)) ++begin;
   while (begin < end && is_blank(text[end - 1], separator)) --end;
   return {.begin = begin, .end = end};
-}
-
-/// A line without quotes: fields end at separators, the record at the line end.
-RecordSpan split_line(std::string_view line, std::size_t length, char separator,
-                      std::vector<FieldSpan>& fields) {
-  if (const std::size_t at = find(line, '\0', 0); at != std::string_view::npos) {
-    return {.status = RecordStatus::nul, .length = length, .at = at};
-  }
-  if (const std::size_t at = find(line, '\r', 0); at != std::string_view::npos) {
-    return {.status = RecordStatus::carriage_return, .length = length, .at = at};
-  }
-  std::size_t begin = 0;
-  for (std::size_t i = 0; i < line.size(); ++i) {
-    if (line[i] != separator) continue;
-    fields.push_back(trimmed(line, begin, i, separator));
-    begin = i + 1;
-  }
-  fields.push_back(trimmed(line, begin, line.size(), separator));
-  const bool blank = fields.size() == 1 && fields[0].begin == fields[0].end;
-  return {.status = blank ? RecordStatus::blank : RecordStatus::complete, .length = length};
 }
 
 /// A record that has a quote in its first line.
@@ -72,7 +68,10 @@ class QuotedRecord {
       if (nul != std::string_view::npos) {
         return {.status = RecordStatus::nul, .length = length, .at = nul};
       }
-      return {.status = RecordStatus::complete, .length = length};
+      const auto end = text_.begin() + static_cast<std::ptrdiff_t>(length);
+      return {.status = RecordStatus::complete,
+              .length = length,
+              .newlines = std::count(text_.begin(), end, '\n')};
     }
   }
 
@@ -133,19 +132,49 @@ class QuotedRecord {
 
 }  // namespace
 
+// One pass over the first line: fields end at separators, the record at the
+// line end.
 RecordSpan split_record(std::string_view text, bool last, char separator,
                         std::vector<FieldSpan>& fields) {
+  constexpr std::size_t kNone = std::string_view::npos;
   fields.clear();
-  const std::size_t newline = find(text, '\n', 0);
-  const std::string_view first_line = text.substr(0, newline);
-  if (find(first_line, '"', 0) != std::string_view::npos) {
-    return QuotedRecord(text, last, separator, fields).split();
+  std::size_t field = 0, nul = kNone, carriage_return = kNone, newline = kNone;
+  for (std::size_t block = 0; block < text.size() && newline == kNone; block += kBlock) {
+    for (std::uint64_t bits = marks(text, block, separator); bits != 0; bits &= bits - 1) {
+      const std::size_t at = block + static_cast<std::size_t>(std::countr_zero(bits)) / 8;
+      const char c = text[at];
+      if (c == separator) {
+        fields.push_back(trimmed(text, field, at, separator));
+        field = at + 1;
+      } else if (c == '\n') {
+        newline = at;
+        break;
+      } else if (c == '"') {
+        fields.clear();
+        return QuotedRecord(text, last, separator, fields).split();
+      } else if (c == '\0') {
+        nul = std::min(nul, at);
+      } else if (c == '\r') {
+        carriage_return = std::min(carriage_return, at);
+      }
+    }
   }
-  if (newline == std::string_view::npos && !last) return {.status = RecordStatus::incomplete};
-  const std::size_t length = first_line.size() + (newline == std::string_view::npos ? 0 : 1);
-  const bool has_return = first_line.ends_with('\r');
-  return split_line(first_line.substr(0, first_line.size() - (has_return ? 1 : 0)), length,
-                    separator, fields);
+  if (newline == kNone && !last) {
+    fields.clear();
+    return {.status = RecordStatus::incomplete};
+  }
+  std::size_t end = std::min(newline, text.size());
+  const std::size_t length = newline == kNone ? end : end + 1;
+  if (end > 0 && text[end - 1] == '\r') --end;
+  if (nul != kNone) return {.status = RecordStatus::nul, .length = length, .at = nul};
+  if (carriage_return < end) {
+    return {.status = RecordStatus::carriage_return, .length = length, .at = carriage_return};
+  }
+  fields.push_back(trimmed(text, field, end, separator));
+  const bool blank = fields.size() == 1 && fields[0].begin == fields[0].end;
+  return {.status = blank ? RecordStatus::blank : RecordStatus::complete,
+          .length = length,
+          .newlines = newline == kNone ? 0 : 1};
 }
 
 RecordReader::RecordReader(ByteSource& source)
@@ -188,8 +217,7 @@ bool RecordReader::next(char separator, std::vector<std::string_view>& fields) {
     if (record.status != RecordStatus::complete && record.status != RecordStatus::blank) {
       fail(record);
     }
-    line_ +=
-        std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(record.length), '\n');
+    line_ += record.newlines;
     char* const base = buffer_.data() + begin_;
     begin_ += record.length;
     if (record.status == RecordStatus::blank) continue;

@@ -28,8 +28,9 @@ enum class RecordStatus {
 
 struct RecordSpan {
   RecordStatus status = RecordStatus::incomplete;
-  std::size_t length = 0;  ///< Bytes, the line end included.
-  std::size_t at = 0;      ///< Where it went wrong.
+  std::size_t length = 0;     ///< Bytes, the line end included.
+  std::size_t at = 0;         ///< Where it went wrong.
+  std::int64_t newlines = 0;  ///< In a complete or blank record.
 };
 
 /// Splits the record at the front of `text`. Blanks around a field are not part of it; a field that

@@ -40,12 +40,6 @@ bool is_utf8(std::string_view text) noexcept {
   return true;
 }
 
-std::string_view trim(std::string_view text) noexcept {
-  const std::size_t first = text.find_first_not_of(" \t");
-  if (first == std::string_view::npos) return text.substr(0, 0);
-  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
-
 std::string shown(std::string_view text) {
   constexpr std::size_t kLongest = 60;
   std::string out = "'";

@@ -69,8 +69,7 @@ void check_network(const Network<float>& network) {
                         slot.name);
   }
   for (std::size_t b = 0; b < network.spec().blocks.size(); ++b) {
-    const DenseSpec& block = network.spec().blocks[b];
-    check_running(network.running(b), b, block.norm == Norm::batch ? block.units : 0);
+    check_running(network.running(b), b, network.spec().norm_channels(b));
   }
 }
 

@@ -50,6 +50,11 @@ ordered_json block_json(const DenseSpec& block, const RunningStatistics& running
       {"new_weight", block.new_weight},
       {"initialization", core::name_of(block.initialization)},
   };
+  // Where they say nothing they are left out, so that an earlier Evenrow reads the file.
+  if (block.input_activation != Activation::none) {
+    object["input_activation"] = core::name_of(block.input_activation);
+  }
+  if (block.residual != 0) object["residual"] = block.residual;
   if (block.norm == Norm::batch) {
     object["running"] = {{"new_weight", running.new_weight}, {"updates", running.updates}};
   }
@@ -75,6 +80,8 @@ class Fields {
     read_.insert(key);
     return *at;
   }
+
+  bool has(const std::string& key) const { return object_.contains(key); }
 
   std::int64_t integer(const std::string& key) {
     const json& found = value(key);
@@ -201,6 +208,10 @@ void parse_block(const json& object, std::string where, ModelDescription& descri
   block.eps = fields.number("eps");
   block.new_weight = fields.number("new_weight");
   block.initialization = fields.name<Initialization>("initialization");
+  if (fields.has("input_activation")) {
+    block.input_activation = fields.name<Activation>("input_activation");
+  }
+  if (fields.has("residual")) block.residual = fields.integer("residual");
   RunningStatistics running;
   running.new_weight = block.new_weight;
   if (block.norm == Norm::batch) {

@@ -39,22 +39,20 @@ auto blaming(const SafetensorsFile& file, Step&& step) {
 // Whether every tensor of the network is in the file, before memory is taken for it: the sizes in
 // the description are then no larger than the file.
 void check_tensors(const NetworkSpec& spec, const SafetensorsFile& file) {
-  std::int64_t inputs = spec.inputs;
   for (std::size_t b = 0; b < spec.blocks.size(); ++b) {
     const DenseSpec& block = spec.blocks[b];
     const auto expect = [&](std::string_view what, Dtype dtype,
                             const std::vector<std::int64_t>& shape) {
       file.require(block_tensor(b, what), dtype, shape);
     };
-    expect(core::name_of(ParameterKind::weight), Dtype::f32, {block.units, inputs});
+    expect(core::name_of(ParameterKind::weight), Dtype::f32, {block.units, spec.inputs_of(b)});
     if (block.has_bias()) expect(core::name_of(ParameterKind::bias), Dtype::f32, {block.units});
-    if (block.norm == Norm::batch) {
-      expect(core::name_of(ParameterKind::gamma), Dtype::f32, {block.units});
-      expect(core::name_of(ParameterKind::beta), Dtype::f32, {block.units});
-      expect("running_mean", Dtype::f64, {block.units});
-      expect("running_variance", Dtype::f64, {block.units});
+    if (const std::int64_t channels = spec.norm_channels(b); channels > 0) {
+      expect(core::name_of(ParameterKind::gamma), Dtype::f32, {channels});
+      expect(core::name_of(ParameterKind::beta), Dtype::f32, {channels});
+      expect("running_mean", Dtype::f64, {channels});
+      expect("running_variance", Dtype::f64, {channels});
     }
-    inputs = block.units;
   }
 }
 
@@ -70,10 +68,10 @@ Network<float> read_network(const ModelDescription& description, const Safetenso
     RunningStatistics& running = network.running(b);
     running.new_weight = description.running[b].new_weight;
     running.updates = description.running[b].updates;
-    if (description.network.blocks[b].norm == Norm::none) continue;
-    const std::int64_t units = description.network.blocks[b].units;
-    running.mean = file.require<double>(block_tensor(b, "running_mean"), {units});
-    running.variance = file.require<double>(block_tensor(b, "running_variance"), {units});
+    const std::int64_t channels = description.network.norm_channels(b);
+    if (channels == 0) continue;
+    running.mean = file.require<double>(block_tensor(b, "running_mean"), {channels});
+    running.variance = file.require<double>(block_tensor(b, "running_variance"), {channels});
   }
   return network;
 }
@@ -112,10 +110,10 @@ SafetensorsFile to_safetensors(const Model& model) {
              shape_of(slot));
   }
   for (std::size_t b = 0; b < network.spec().blocks.size(); ++b) {
-    if (network.spec().blocks[b].norm == Norm::none) continue;
-    const std::int64_t units = network.spec().blocks[b].units;
-    file.add(block_tensor(b, "running_mean"), network.running(b).mean, {units});
-    file.add(block_tensor(b, "running_variance"), network.running(b).variance, {units});
+    const std::int64_t channels = network.spec().norm_channels(b);
+    if (channels == 0) continue;
+    file.add(block_tensor(b, "running_mean"), network.running(b).mean, {channels});
+    file.add(block_tensor(b, "running_variance"), network.running(b).variance, {channels});
   }
   file.add(kInputMean, model.inputs.mean(), {model.inputs.inputs()});
   file.add(kInputVariance, model.inputs.variance(), {model.inputs.inputs()});

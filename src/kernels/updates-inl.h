@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels/lanes-inl.h"
 #include "kernels/updates.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -27,6 +28,10 @@ void for_vectors(std::int64_t n, Body body) {
   std::int64_t i = 0;
   for (; i + lanes <= n; i += lanes) body(d, i);
   for (; i < n; ++i) body(hn::CappedTag<T, 1>(), i);
+}
+
+inline void RoundToBfloat16(const float* x, bfloat16* y, std::int64_t n) {
+  for_vectors<float>(n, [&](auto d, std::int64_t i) { store(hn::LoadU(d, x + i), d, y + i); });
 }
 
 template <class D, class T, class V = hn::Vec<D>>

@@ -34,6 +34,10 @@ namespace HWY_NAMESPACE {
 EVENROW_UPDATES(F32, float)
 EVENROW_UPDATES(F64, double)
 
+void RoundFloats(const float* x, bfloat16* y, std::int64_t n) {
+  RoundToBfloat16(x, y, n);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace evenrow::kernels
 HWY_AFTER_NAMESPACE();
@@ -74,6 +78,11 @@ namespace evenrow::kernels {
 
 EVENROW_EXPORT_UPDATES(F32, float)
 EVENROW_EXPORT_UPDATES(F64, double)
+
+HWY_EXPORT(RoundFloats);
+void round_to_bfloat16(const float* x, bfloat16* y, std::int64_t n) noexcept {
+  HWY_DYNAMIC_DISPATCH(RoundFloats)(x, y, n);
+}
 
 }  // namespace evenrow::kernels
 #endif  // HWY_ONCE

@@ -1,7 +1,10 @@
-// Optimizer updates over contiguous parameters (formulas: include/evenrow/optimizer.hpp).
+// Loops over contiguous parameters and gradients: optimizer updates (formulas:
+// include/evenrow/optimizer.hpp), and what their products read.
 #pragma once
 
 #include <cstdint>
+
+#include "evenrow/half.hpp"
 
 namespace evenrow::kernels {
 
@@ -9,6 +12,9 @@ namespace evenrow::kernels {
 /// any value is.
 template <class T>
 double sum_of_squares(const T* x, std::int64_t n) noexcept;
+
+/// y[i] = x[i], rounded to the nearest bfloat16, ties to even.
+void round_to_bfloat16(const float* x, bfloat16* y, std::int64_t n) noexcept;
 
 /// What every update starts with: g' = clip * g + decay * w.
 template <class T>

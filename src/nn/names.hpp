@@ -43,9 +43,10 @@ struct EnumNames<ParameterKind> {
 template <>
 struct EnumNames<NormPlacement> {
   static constexpr std::string_view kind = "normalization placement";
-  static constexpr std::array<NamedValue<NormPlacement>, 2> table{{
+  static constexpr std::array<NamedValue<NormPlacement>, 3> table{{
       {NormPlacement::before_activation, "before"},
       {NormPlacement::after_activation, "after"},
+      {NormPlacement::before_linear, "before_linear"},
   }};
 };
 
@@ -56,6 +57,15 @@ struct EnumNames<Initialization> {
       {Initialization::automatic, "auto"},
       {Initialization::he, "he"},
       {Initialization::xavier, "xavier"},
+  }};
+};
+
+template <>
+struct EnumNames<Precision> {
+  static constexpr std::string_view kind = "precision";
+  static constexpr std::array<NamedValue<Precision>, 2> table{{
+      {Precision::f32, "f32"},
+      {Precision::bf16, "bf16"},
   }};
 };
 

@@ -5,7 +5,10 @@
 #include "evenrow/training_pass.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <optional>
+#include <type_traits>
 #include <vector>
 
 #include "core/fail.hpp"
@@ -17,24 +20,29 @@
 #include "kernels/rows.hpp"
 #include "kernels/targets.hpp"
 #include "kernels/updates.hpp"
+#include "nn/half_products.hpp"
+#include "nn/layout.hpp"
 #include "nn/loss.hpp"
+#include "nn/row_block.hpp"
 #include "norm/coefficients.hpp"
 
 namespace evenrow {
 namespace {
 
-constexpr std::int64_t kRowBlock = 64;       // rows a task; fixed, so that bits are too
 constexpr std::int64_t kSumBlock = 1 << 14;  // gradients a partial sum of squares
 
 using kernels::Transpose;
+using nn::kRowBlock;
 
 // What one dense block keeps of a forward pass, all feature-major [units, examples]. Pointers to
 // the same buffer where the backward pass does not need the values apart:
 //   linear                      the product (and bias)
 //   activation_in, _out         before and after the activation
-//   output                      what the next block reads
-// Batch norm's backward needs its own input; gelu needs activation_in, the other activations
-// activation_out.
+//   output                      what later blocks read
+// and of what this block does with what it reads, [inputs, examples]:
+//   read_in, read               normalized, and after input_activation; else the output before
+// Batch norm's backward needs its own input; gelu needs what goes into it, the other activations
+// what comes out.
 template <class T>
 struct Block {
   DenseSpec spec;
@@ -42,9 +50,11 @@ struct Block {
   std::int64_t weight = 0, bias = 0, gamma = 0, beta = 0;  // offsets into the flat parameters
   std::vector<std::vector<T>> buffers;
   T *linear = nullptr, *activation_in = nullptr, *activation_out = nullptr, *output = nullptr;
+  T *read_in = nullptr, *read = nullptr;  // the network's inputs, which lie otherwise: null
   T* gradient = nullptr;           // with respect to output, turned in place into that of linear
   std::vector<std::uint8_t> kept;  // dropout: 1 where a value was kept
   std::vector<double> mean, biased_variance;
+  std::vector<T> observed;  // what entered the activation; of observed runs alone
 
   bool norm_before() const {
     return spec.norm == Norm::batch && spec.placement == NormPlacement::before_activation;
@@ -52,24 +62,33 @@ struct Block {
   bool norm_after() const {
     return spec.norm == Norm::batch && spec.placement == NormPlacement::after_activation;
   }
-  /// What batch norm normalizes.
-  T* norm_in() const { return norm_before() ? linear : activation_out; }
+  bool norm_first() const {
+    return spec.norm == Norm::batch && spec.placement == NormPlacement::before_linear;
+  }
 
-  void allocate(std::int64_t max_examples) {
+  /// `before`: what the block before this one gives; null for the network's inputs.
+  void allocate(std::int64_t max_examples, T* before) {
     const auto size = static_cast<std::size_t>(spec.units * max_examples);
     const auto buffer = [&] { return buffers.emplace_back(size).data(); };
+    const auto input_buffer = [&] {
+      return buffers.emplace_back(static_cast<std::size_t>(inputs * max_examples)).data();
+    };
     const bool gelu = spec.activation == Activation::gelu;
     const bool reads_its_output = !gelu && spec.activation != Activation::none;
-    buffers.reserve(5);
+    buffers.reserve(6);
+    read_in = norm_first() ? input_buffer() : before;
+    const bool apart = spec.input_activation == Activation::gelu ||
+                       (spec.input_activation != Activation::none && !norm_first());
+    read = apart ? input_buffer() : read_in;
     linear = buffer();
     activation_in = norm_before() ? buffer() : linear;
     activation_out = gelu ? buffer() : activation_in;
-    const bool new_output = norm_after() || (spec.dropout > 0.0 && reads_its_output);
+    const bool changes_output = spec.dropout > 0.0 || spec.residual > 0;
+    const bool new_output = norm_after() || (changes_output && reads_its_output);
     output = new_output ? buffer() : activation_out;
-    gradient = buffer();
     if (spec.dropout > 0.0) kept.resize(size);
     if (spec.norm == Norm::batch) {
-      mean.resize(static_cast<std::size_t>(spec.units));
+      mean.resize(static_cast<std::size_t>(norm_first() ? inputs : spec.units));
       biased_variance.resize(mean.size());
     }
   }
@@ -84,95 +103,206 @@ struct TrainingPass<T>::State {
   int threads = 1;
   std::vector<Block<T>> blocks;
   std::vector<T> gradients;
+  std::optional<nn::HalfProducts> half;  // with Precision::bf16, which only float has
+  // What blocks hand back: a block reads that of the next one, so two take turns.
+  std::array<std::vector<T>, 2> handed_back;
+  std::vector<T> skipped;  // gradient that goes past the blocks of a residual connection
   std::vector<double> square_sums;
   std::int64_t examples = 0;  // of the last run
   bool staged = false;        // batch statistics wait for commit or discard
+  bool observing = false;     // this run, or the last one, is observed
 
+  void linear_rows(const T* parameters, const T* x, std::size_t b, std::int64_t first,
+                   std::int64_t rows);
+  void output_gradient_rows(const T* parameters, std::size_t b, std::int64_t first,
+                            std::int64_t rows);
+  void weight_gradient_rows(const T* x, std::size_t b, std::int64_t first, std::int64_t rows);
   void forward(const Network<T>& network, const T* x, std::uint64_t step);
-  void forward_rows(Block<T>& block, const T* parameters, std::int64_t first, std::int64_t last,
-                    const core::RandomStream& dropout);
+  void forward_row(Block<T>& block, const T* parameters, std::int64_t row, const T* skip,
+                   const core::RandomStream& dropout);
+  void read_row(Block<T>& block, const T* parameters, std::int64_t row, const T* from);
+  void normalize_row(Block<T>& block, const T* parameters, std::int64_t row, const T* from, T* to,
+                     bool relu);
+  void observe_row(Block<T>& block, const T* parameters, std::int64_t row);
   void backward(const Network<T>& network, const T* x);
-  void backward_rows(Block<T>& block, const T* parameters, std::int64_t first, std::int64_t last);
+  void backward_row(Block<T>& block, const T* parameters, std::int64_t row);
+  void unread_row(Block<T>& block, const T* parameters, std::int64_t row, const T* from, T* g);
+  void unnormalize_row(Block<T>& block, const T* parameters, std::int64_t row, const T* from, T* g);
   double gradient_square_sum();
 };
+
+// z = W x for the rows [first, first + rows) of a block.
+template <class T>
+void TrainingPass<T>::State::linear_rows(const T* parameters, const T* x, std::size_t b,
+                                         std::int64_t first, std::int64_t rows) {
+  const Block<T>& block = blocks[b];
+  const std::int64_t n = examples, in = block.inputs;
+  T* const z = block.linear + first * n;
+  if constexpr (std::is_same_v<T, float>) {
+    if (half) return half->forward(b, first, rows, z);
+  }
+  const T* const weight = parameters + block.weight + first * in;
+  if (b == 0) {  // x has an example a row
+    kernels::gemm(Transpose::no, Transpose::yes, rows, n, in, weight, in, x, in, z, n);
+  } else {
+    kernels::gemm(Transpose::no, Transpose::no, rows, n, in, weight, in,
+                  static_cast<const T*>(block.read), n, z, n);
+  }
+}
+
+// dA = W' dZ of the next block, for some rows of a block.
+template <class T>
+void TrainingPass<T>::State::output_gradient_rows(const T* parameters, std::size_t b,
+                                                  std::int64_t first, std::int64_t rows) {
+  const Block<T>&block = blocks[b], &next = blocks[b + 1];
+  const std::int64_t n = examples;
+  T* const g = block.gradient + first * n;
+  if constexpr (std::is_same_v<T, float>) {
+    if (half) return half->output_gradient(b, first, rows, g);
+  }
+  kernels::gemm(Transpose::yes, Transpose::no, rows, n, next.spec.units,
+                parameters + next.weight + first, block.spec.units,
+                static_cast<const T*>(next.gradient), n, g, n);
+}
+
+// dW = dZ X' for some rows of a block.
+template <class T>
+void TrainingPass<T>::State::weight_gradient_rows(const T* x, std::size_t b, std::int64_t first,
+                                                  std::int64_t rows) {
+  const Block<T>& block = blocks[b];
+  const std::int64_t n = examples, in = block.inputs;
+  T* const dw = gradients.data() + block.weight + first * in;
+  if constexpr (std::is_same_v<T, float>) {
+    if (half) return half->weight_gradient(b, first, rows, dw);
+  }
+  const T* const dz = block.gradient + first * n;
+  if (b == 0) {
+    kernels::gemm(Transpose::no, Transpose::no, rows, in, n, dz, n, x, in, dw, in);
+  } else {
+    kernels::gemm(Transpose::no, Transpose::yes, rows, in, n, dz, n,
+                  static_cast<const T*>(block.read), n, dw, in);
+  }
+}
 
 // z = W x for a block of rows, then everything that follows, row by row.
 template <class T>
 void TrainingPass<T>::State::forward(const Network<T>& network, const T* x, std::uint64_t step) {
   const T* parameters = network.parameters().data();
+  if constexpr (std::is_same_v<T, float>) {
+    if (half) half->begin(network, x, examples, threads);
+  }
   for (std::size_t b = 0; b < blocks.size(); ++b) {
     Block<T>& block = blocks[b];
+    Block<T>* const next = b + 1 < blocks.size() ? &blocks[b + 1] : nullptr;
+    const auto span = static_cast<std::size_t>(block.spec.residual);
+    const T* skip = span > 0 ? blocks[b - span].output : nullptr;
     const core::RandomStream dropout(options.seed, core::Purpose::dropout,
                                      step * blocks.size() + b);
-    const std::int64_t n = examples, in = block.inputs;
+    const std::int64_t n = examples;
     core::parallel_for(threads, core::block_count(block.spec.units, kRowBlock),
                        [&](std::int64_t task) {
                          const std::int64_t first = task * kRowBlock;
                          const std::int64_t last = std::min(first + kRowBlock, block.spec.units);
-                         const T* weight = parameters + block.weight + first * in;
-                         T* z = block.linear + first * n;
-                         if (b == 0) {  // x has an example a row
-                           kernels::gemm(Transpose::no, Transpose::yes, last - first, n, in, weight,
-                                         in, x, in, z, n);
-                         } else {
-                           kernels::gemm(Transpose::no, Transpose::no, last - first, n, in, weight,
-                                         in, static_cast<const T*>(blocks[b - 1].output), n, z, n);
+                         linear_rows(parameters, x, b, first, last - first);
+                         for (std::int64_t row = first; row < last; ++row) {
+                           forward_row(block, parameters, row, skip, dropout);
+                           if (next == nullptr) continue;
+                           read_row(*next, parameters, row, block.output + row * n);
+                           if constexpr (std::is_same_v<T, float>) {
+                             if (half) half->round_read(b + 1, row, next->read + row * n);
+                           }
                          }
-                         forward_rows(block, parameters, first, last, dropout);
                        });
   }
 }
 
+// A channel of a block's norm: statistics of the mini-batch, and what they make of `from`.
 template <class T>
-void TrainingPass<T>::State::forward_rows(Block<T>& block, const T* parameters, std::int64_t first,
-                                          std::int64_t last, const core::RandomStream& dropout) {
+void TrainingPass<T>::State::normalize_row(Block<T>& block, const T* parameters, std::int64_t row,
+                                           const T* from, T* to, bool relu) {
+  const kernels::Moments moments = kernels::row_moments(from, examples);
+  const double variance = moments.m2 / moments.count;
+  const auto at = static_cast<std::size_t>(row);
+  block.mean[at] = moments.mean;
+  block.biased_variance[at] = variance;
+  const auto k =
+      norm::train_coefficients<T>(moments.mean, variance, block.spec.eps,
+                                  parameters[block.gamma + row], parameters[block.beta + row]);
+  kernels::row_normalize(from, to, examples, k, relu);
+}
+
+template <class T>
+void TrainingPass<T>::State::forward_row(Block<T>& block, const T* parameters, std::int64_t row,
+                                         const T* skip, const core::RandomStream& dropout) {
   const DenseSpec& dense = block.spec;
-  const std::int64_t n = examples;
-  const auto normalize = [&](std::int64_t row, const T* from, T* to, bool relu) {
-    const kernels::Moments moments = kernels::row_moments(from, n);
-    const double variance = moments.m2 / moments.count;
-    const auto at = static_cast<std::size_t>(row);
-    block.mean[at] = moments.mean;
-    block.biased_variance[at] = variance;
-    const auto k =
-        norm::train_coefficients<T>(moments.mean, variance, dense.eps,
-                                    parameters[block.gamma + row], parameters[block.beta + row]);
-    kernels::row_normalize(from, to, n, k, relu);
-  };
-  for (std::int64_t row = first; row < last; ++row) {
-    const std::int64_t at = row * n;
-    if (dense.has_bias()) {
-      kernels::row_normalize(block.linear + at, block.linear + at, n,
-                             {.shift = parameters[block.bias + row]}, false);
-    }
-    const bool fuse_relu = block.norm_before() && dense.activation == Activation::relu;
-    if (block.norm_before()) {
-      normalize(row, block.linear + at, block.activation_in + at, fuse_relu);
-    }
-    if (!fuse_relu && dense.activation != Activation::none) {
-      kernels::activate(dense.activation, block.activation_in + at, block.activation_out + at, n);
-    }
-    const T* result = block.activation_out + at;
-    if (block.norm_after()) {
-      normalize(row, result, block.output + at, false);
-      result = block.output + at;
-    }
-    if (dense.dropout > 0.0) {
-      // Inverted dropout (Srivastava et al., 2014): what is kept is scaled up, inference is as is.
-      const double threshold = dense.dropout * 0x1.0p32;
-      const T scale = static_cast<T>(1.0 / (1.0 - dense.dropout));
-      for (std::int64_t i = 0; i < n; i += 4) {
-        const auto words =
-            dropout.bits(static_cast<std::uint32_t>(row * core::block_count(n, 4) + i / 4));
-        for (std::int64_t j = i; j < std::min(i + 4, n); ++j) {
-          const bool keep =
-              static_cast<double>(words[static_cast<std::size_t>(j - i)]) >= threshold;
-          block.kept[static_cast<std::size_t>(at + j)] = keep ? 1 : 0;
-          block.output[at + j] = keep ? result[j] * scale : T{0};
-        }
+  const std::int64_t n = examples, at = row * n;
+  if (dense.has_bias()) {
+    kernels::row_normalize(block.linear + at, block.linear + at, n,
+                           {.shift = parameters[block.bias + row]}, false);
+  }
+  const bool fuse_relu = block.norm_before() && dense.activation == Activation::relu;
+  if (block.norm_before()) {
+    normalize_row(block, parameters, row, block.linear + at, block.activation_in + at, fuse_relu);
+  }
+  if (observing) observe_row(block, parameters, row);
+  if (!fuse_relu && dense.activation != Activation::none) {
+    kernels::activate(dense.activation, block.activation_in + at, block.activation_out + at, n);
+  }
+  const T* result = block.activation_out + at;
+  T* const output = block.output + at;
+  if (block.norm_after()) {
+    normalize_row(block, parameters, row, result, output, false);
+    result = output;
+  }
+  if (dense.dropout > 0.0) {
+    // Inverted dropout (Srivastava et al., 2014): what is kept is scaled up, inference is as is.
+    const double threshold = dense.dropout * 0x1.0p32;
+    const T scale = static_cast<T>(1.0 / (1.0 - dense.dropout));
+    for (std::int64_t i = 0; i < n; i += 4) {
+      const auto words =
+          dropout.bits(static_cast<std::uint32_t>(row * core::block_count(n, 4) + i / 4));
+      for (std::int64_t j = i; j < std::min(i + 4, n); ++j) {
+        const bool keep = static_cast<double>(words[static_cast<std::size_t>(j - i)]) >= threshold;
+        block.kept[static_cast<std::size_t>(at + j)] = keep ? 1 : 0;
+        output[j] = keep ? result[j] * scale : T{0};
       }
     }
+    result = output;
   }
+  if (skip != nullptr) {
+    for (std::int64_t i = 0; i < n; ++i) output[i] = result[i] + skip[at + i];
+  }
+}
+
+// What a block makes of a row that it reads, while it is hot from the block before.
+template <class T>
+void TrainingPass<T>::State::read_row(Block<T>& block, const T* parameters, std::int64_t row,
+                                      const T* from) {
+  const std::int64_t at = row * examples;
+  const Activation activation = block.spec.input_activation;
+  const bool fuse_relu = block.norm_first() && activation == Activation::relu;
+  if (block.norm_first()) {
+    normalize_row(block, parameters, row, from, block.read_in + at, fuse_relu);
+  }
+  if (!fuse_relu && activation != Activation::none) {
+    kernels::activate(activation, block.read_in + at, block.read + at, examples);
+  }
+}
+
+// Keeps what enters the activation: most of them are computed in place, and relu with batch norm.
+template <class T>
+void TrainingPass<T>::State::observe_row(Block<T>& block, const T* parameters, std::int64_t row) {
+  const std::int64_t at = row * examples;
+  T* const kept = block.observed.data() + at;
+  if (!block.norm_before()) {
+    std::copy_n(block.linear + at, examples, kept);
+    return;
+  }
+  const auto channel = static_cast<std::size_t>(row);
+  const auto k = norm::train_coefficients<T>(block.mean[channel], block.biased_variance[channel],
+                                             block.spec.eps, parameters[block.gamma + row],
+                                             parameters[block.beta + row]);
+  kernels::row_normalize(block.linear + at, kept, examples, k, false);
 }
 
 // From the last block to the first: dZ of a block of rows, then at once their dW = dZ X'.
@@ -180,69 +310,88 @@ template <class T>
 void TrainingPass<T>::State::backward(const Network<T>& network, const T* x) {
   const T* parameters = network.parameters().data();
   const std::int64_t n = examples;
+  const Block<T>* past = nullptr;  // the block whose output is this one's plus something
   for (std::size_t b = blocks.size(); b-- > 0;) {
     Block<T>& block = blocks[b];
-    const std::int64_t in = block.inputs;
-    core::parallel_for(
-        threads, core::block_count(block.spec.units, kRowBlock), [&](std::int64_t task) {
-          const std::int64_t first = task * kRowBlock;
-          const std::int64_t last = std::min(first + kRowBlock, block.spec.units);
-          if (b + 1 < blocks.size()) {
-            const Block<T>& next = blocks[b + 1];
-            kernels::gemm(Transpose::yes, Transpose::no, last - first, n, next.spec.units,
-                          parameters + next.weight + first, block.spec.units,
-                          static_cast<const T*>(next.gradient), n, block.gradient + first * n, n);
-          }
-          backward_rows(block, parameters, first, last);
-          const T* dz = block.gradient + first * n;
-          T* dw = gradients.data() + block.weight + first * in;
-          if (b == 0) {
-            kernels::gemm(Transpose::no, Transpose::no, last - first, in, n, dz, n, x, in, dw, in);
-          } else {
-            kernels::gemm(Transpose::no, Transpose::yes, last - first, in, n, dz, n,
-                          static_cast<const T*>(blocks[b - 1].output), n, dw, in);
-          }
-        });
+    Block<T>* const next = b + 1 < blocks.size() ? &blocks[b + 1] : nullptr;
+    const auto index = static_cast<std::int64_t>(b);
+    const bool joins = past != nullptr && past - blocks.data() - past->spec.residual == index;
+    core::parallel_for(threads, core::block_count(block.spec.units, kRowBlock),
+                       [&](std::int64_t task) {
+                         const std::int64_t first = task * kRowBlock;
+                         const std::int64_t last = std::min(first + kRowBlock, block.spec.units);
+                         if (next != nullptr)
+                           output_gradient_rows(parameters, b, first, last - first);
+                         for (std::int64_t row = first; row < last; ++row) {
+                           T* const g = block.gradient + row * n;
+                           T* const aside = skipped.data() + row * n;
+                           if (next != nullptr)
+                             unread_row(*next, parameters, row, block.output + row * n, g);
+                           if (joins) {
+                             for (std::int64_t i = 0; i < n; ++i) g[i] += aside[i];
+                           }
+                           if (block.spec.residual > 0) std::copy_n(g, n, aside);
+                           backward_row(block, parameters, row);
+                           if constexpr (std::is_same_v<T, float>) {
+                             if (half) half->round_gradient(b, row, g);
+                           }
+                         }
+                         weight_gradient_rows(x, b, first, last - first);
+                       });
+    if (block.spec.residual > 0) past = &block;
   }
 }
 
+// Through a channel of a block's norm, in place: from the gradient of what it gives to that of
+// `from`, which it read; dgamma and dbeta on the way.
 template <class T>
-void TrainingPass<T>::State::backward_rows(Block<T>& block, const T* parameters, std::int64_t first,
-                                           std::int64_t last) {
+void TrainingPass<T>::State::unnormalize_row(Block<T>& block, const T* parameters, std::int64_t row,
+                                             const T* from, T* g) {
+  const auto channel = static_cast<std::size_t>(row);
+  const double mean = block.mean[channel], variance = block.biased_variance[channel];
+  const double eps = block.spec.eps;
+  const auto sums =
+      kernels::row_gradient_sums(from, g, examples, mean, norm::inverse_deviation(variance, eps));
+  gradients[static_cast<std::size_t>(block.gamma + row)] = static_cast<T>(sums.dy_xhat);
+  gradients[static_cast<std::size_t>(block.beta + row)] = static_cast<T>(sums.dy);
+  const auto k =
+      norm::backward_coefficients<T>(mean, variance, eps, parameters[block.gamma + row],
+                                     sums.dy_xhat, sums.dy, static_cast<double>(examples));
+  kernels::row_input_gradient(from, g, g, examples, k);
+}
+
+// Undoes read_row.
+template <class T>
+void TrainingPass<T>::State::unread_row(Block<T>& block, const T* parameters, std::int64_t row,
+                                        const T* from, T* g) {
+  const std::int64_t at = row * examples;
+  if (block.spec.input_activation != Activation::none) {
+    kernels::activation_gradient(block.spec.input_activation, block.read_in + at, block.read + at,
+                                 g, g, examples);
+  }
+  if (block.norm_first()) unnormalize_row(block, parameters, row, from, g);
+}
+
+template <class T>
+void TrainingPass<T>::State::backward_row(Block<T>& block, const T* parameters, std::int64_t row) {
   const DenseSpec& dense = block.spec;
-  const std::int64_t n = examples;
-  for (std::int64_t row = first; row < last; ++row) {
-    const std::int64_t at = row * n;
-    T* g = block.gradient + at;
-    const auto through_norm = [&] {
-      const T* x = block.norm_in() + at;
-      const auto channel = static_cast<std::size_t>(row);
-      const double mean = block.mean[channel], variance = block.biased_variance[channel];
-      const auto sums =
-          kernels::row_gradient_sums(x, g, n, mean, norm::inverse_deviation(variance, dense.eps));
-      gradients[static_cast<std::size_t>(block.gamma + row)] = static_cast<T>(sums.dy_xhat);
-      gradients[static_cast<std::size_t>(block.beta + row)] = static_cast<T>(sums.dy);
-      const auto k =
-          norm::backward_coefficients<T>(mean, variance, dense.eps, parameters[block.gamma + row],
-                                         sums.dy_xhat, sums.dy, static_cast<double>(n));
-      kernels::row_input_gradient(x, g, g, n, k);
-    };
-    if (dense.dropout > 0.0) {
-      const T scale = static_cast<T>(1.0 / (1.0 - dense.dropout));
-      for (std::int64_t i = 0; i < n; ++i) {
-        g[i] = block.kept[static_cast<std::size_t>(at + i)] != 0 ? g[i] * scale : T{0};
-      }
+  const std::int64_t n = examples, at = row * n;
+  T* const g = block.gradient + at;
+  if (dense.dropout > 0.0) {
+    const T scale = static_cast<T>(1.0 / (1.0 - dense.dropout));
+    for (std::int64_t i = 0; i < n; ++i) {
+      g[i] = block.kept[static_cast<std::size_t>(at + i)] != 0 ? g[i] * scale : T{0};
     }
-    if (block.norm_after()) through_norm();
-    if (dense.activation != Activation::none) {
-      kernels::activation_gradient(dense.activation, block.activation_in + at,
-                                   block.activation_out + at, g, g, n);
-    }
-    if (block.norm_before()) through_norm();
-    if (dense.has_bias()) {
-      gradients[static_cast<std::size_t>(block.bias + row)] =
-          static_cast<T>(kernels::row_gradient_sums(g, g, n, 0.0, 1.0).dy);
-    }
+  }
+  if (block.norm_after()) unnormalize_row(block, parameters, row, block.activation_out + at, g);
+  if (dense.activation != Activation::none) {
+    kernels::activation_gradient(dense.activation, block.activation_in + at,
+                                 block.activation_out + at, g, g, n);
+  }
+  if (block.norm_before()) unnormalize_row(block, parameters, row, block.linear + at, g);
+  if (dense.has_bias()) {
+    gradients[static_cast<std::size_t>(block.bias + row)] =
+        static_cast<T>(kernels::row_gradient_sums(g, g, n, 0.0, 1.0).dy);
   }
 }
 
@@ -264,40 +413,57 @@ template <class T>
 TrainingPass<T>::TrainingPass(const NetworkSpec& spec, const TrainingPassOptions& options)
     : state_(std::make_unique<State>()) {
   kernels::apply_target_environment();
-  // The layout of the parameters is the network's own: one that is never trained tells it.
-  const Network<T> network(spec, 0);
+  check(spec);
   nn::check_loss(options.loss, spec.outputs());
   if (options.max_examples < 1) {
     core::fail(ErrorKind::usage, "training pass: max_examples {}, expected at least 1",
                options.max_examples);
   }
+  std::int64_t widest = 0;
+  for (std::size_t b = 0; b < spec.blocks.size(); ++b) {
+    const std::int64_t units = spec.blocks[b].units;
+    if (!core::checked_product(units, options.max_examples)) {
+      core::fail(ErrorKind::usage, "training pass: block {}: {} units x {} examples are too many",
+                 b, units, options.max_examples);
+    }
+    widest = std::max(widest, units);
+  }
+  if (options.precision == Precision::bf16) {
+    if constexpr (std::is_same_v<T, float>) {
+      state_->half.emplace(spec, options.max_examples);
+    } else {
+      core::fail(ErrorKind::usage, "training pass: precision bf16 is for networks of float");
+    }
+  }
   state_->spec = spec;
   state_->options = options;
   state_->threads = core::resolve_threads(options.threads);
-  state_->gradients.resize(network.parameters().size());
-  state_->square_sums.resize(static_cast<std::size_t>(
-      core::block_count(static_cast<std::int64_t>(network.parameters().size()), kSumBlock)));
+  const std::vector<ParameterSlot> slots = nn::parameter_slots(spec);
+  const std::int64_t parameters = nn::parameter_count(slots);
+  state_->gradients.resize(static_cast<std::size_t>(parameters));
+  state_->square_sums.resize(static_cast<std::size_t>(core::block_count(parameters, kSumBlock)));
   state_->blocks.resize(spec.blocks.size());
-  std::int64_t inputs = spec.inputs;
+  for (std::vector<T>& gradient : state_->handed_back) {
+    gradient.resize(static_cast<std::size_t>(widest * options.max_examples));
+  }
+  std::int64_t skipped = 0;
   for (std::size_t b = 0; b < spec.blocks.size(); ++b) {
     Block<T>& block = state_->blocks[b];
     block.spec = spec.blocks[b];
-    block.inputs = inputs;
+    block.inputs = spec.inputs_of(b);
     const auto offset = [&](ParameterKind kind) {
-      const auto values = network.parameter(b, kind);
-      return values.empty() ? 0 : values.data() - network.parameters().data();
+      const ParameterSlot* const slot = nn::find_slot(slots, b, kind);
+      return slot == nullptr ? 0 : slot->offset;
     };
     block.weight = offset(ParameterKind::weight);
     block.bias = offset(ParameterKind::bias);
     block.gamma = offset(ParameterKind::gamma);
     block.beta = offset(ParameterKind::beta);
-    if (!core::checked_product(block.spec.units, options.max_examples)) {
-      core::fail(ErrorKind::usage, "training pass: block {}: {} units x {} examples are too many",
-                 b, block.spec.units, options.max_examples);
-    }
-    block.allocate(options.max_examples);
-    inputs = block.spec.units;
+    block.gradient = state_->handed_back[b % 2].data();
+    block.allocate(options.max_examples, b > 0 ? state_->blocks[b - 1].output : nullptr);
+    if (block.spec.residual > 0) skipped = std::max(skipped, block.spec.units);
   }
+  state_->skipped.resize(static_cast<std::size_t>(skipped * options.max_examples));
 }
 
 template <class T>
@@ -309,7 +475,7 @@ TrainingPass<T>::~TrainingPass() = default;
 
 template <class T>
 PassResult TrainingPass<T>::run(const Network<T>& network, const MiniBatch<T>& batch,
-                                std::uint64_t step) {
+                                std::uint64_t step, bool observed) {
   State& state = *state_;
   if (network.spec() != state.spec) {
     core::fail(ErrorKind::usage,
@@ -336,7 +502,13 @@ PassResult TrainingPass<T>::run(const Network<T>& network, const MiniBatch<T>& b
     }
   }
 
+  const core::SignalsWait wait;
   state.staged = false;
+  state.observing = observed;
+  for (Block<T>& block : state.blocks) {
+    if (!observed) break;
+    block.observed.resize(static_cast<std::size_t>(block.spec.units * state.options.max_examples));
+  }
   state.examples = examples;
   state.forward(network, batch.x.data(), step);
   Block<T>& last = state.blocks.back();
@@ -350,6 +522,22 @@ PassResult TrainingPass<T>::run(const Network<T>& network, const MiniBatch<T>& b
   result.finite = std::isfinite(value.loss) && std::isfinite(squares);
   state.staged = true;
   return result;
+}
+
+template <class T>
+BlockView<T> TrainingPass<T>::block(std::size_t index) const {
+  if (!state_->observing || index >= state_->blocks.size()) {
+    core::fail(ErrorKind::usage,
+               "training pass: block {} of {}: expected one that exists, after run_observed()",
+               index, state_->blocks.size());
+  }
+  const Block<T>& block = state_->blocks[index];
+  const auto size = static_cast<std::size_t>(block.spec.units * state_->examples);
+  return {.activation_input = std::span(block.observed).first(size),
+          .activation_output = {block.activation_out, size},
+          .output = {block.output, size},
+          .mean = block.mean,
+          .biased_variance = block.biased_variance};
 }
 
 template <class T>

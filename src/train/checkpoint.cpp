@@ -12,7 +12,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kMetadataKey = "evenrow_checkpoint";
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 
 void add_network(io::SafetensorsFile& file, const std::string& prefix,
                  const Network<float>& network) {
@@ -51,7 +51,8 @@ void read_network(const io::SafetensorsFile& file, const std::string& prefix,
 
 // Doubles that must come back bit for bit, and NaN is one of their values.
 std::vector<double> exact_numbers(const SessionState& state) {
-  return {state.loss_sum, state.epoch_seconds, state.seconds, state.best_loss};
+  return {state.loss_sum,  state.epoch_seconds, state.seconds,
+          state.best_loss, state.step_seconds,  state.observe_seconds};
 }
 
 }  // namespace
@@ -64,7 +65,7 @@ void save_checkpoint(const SessionState& state, const CheckpointContext& context
            {std::ssize(state.optimizer.first_moment())});
   file.add("second_moment", state.optimizer.second_moment(),
            {std::ssize(state.optimizer.second_moment())});
-  file.add("numbers", exact_numbers(state), {4});
+  file.add("numbers", exact_numbers(state), {6});
   if (state.best) add_network(file, "best.", *state.best);
   // The task only chooses which numbers an evaluation writes: a confusion matrix tells it.
   Json epochs = Json::array();
@@ -76,6 +77,7 @@ void save_checkpoint(const SessionState& state, const CheckpointContext& context
                          {"data_fingerprint", context.data_fingerprint},
                          {"steps_bytes", context.steps_bytes},
                          {"epochs_bytes", context.epochs_bytes},
+                         {"observations_bytes", context.observations_bytes},
                          {"optimizer_steps", state.optimizer.steps()},
                          {"step", state.step},
                          {"correct", state.correct},
@@ -104,7 +106,7 @@ CheckpointContext load_checkpoint(const std::filesystem::path& path, SessionStat
     }
     const auto integer = [&](const char* key) { return metadata.at(key).get<std::int64_t>(); };
     context = {metadata.at("data_fingerprint").get<std::string>(), integer("steps_bytes"),
-               integer("epochs_bytes")};
+               integer("epochs_bytes"), integer("observations_bytes")};
     state.step = integer("step");
     state.correct = integer("correct");
     state.examples = integer("examples");
@@ -121,11 +123,13 @@ CheckpointContext load_checkpoint(const std::filesystem::path& path, SessionStat
   } catch (const Json::exception& error) {
     core::fail(ErrorKind::data, "{}: not a checkpoint of Evenrow: {}", path.string(), error.what());
   }
-  const auto numbers = file.require<double>("numbers", {4});
+  const auto numbers = file.require<double>("numbers", {6});
   state.loss_sum = numbers[0];
   state.epoch_seconds = numbers[1];
   state.seconds = numbers[2];
   state.best_loss = numbers[3];
+  state.step_seconds = numbers[4];
+  state.observe_seconds = numbers[5];
   read_network(file, "", state.network);
   if (state.best_epoch >= 0) {
     state.best = state.network;

@@ -14,6 +14,7 @@ struct CheckpointContext {
   std::string data_fingerprint;
   std::int64_t steps_bytes = 0;   ///< Sizes of the metric files at this moment: what was written
   std::int64_t epochs_bytes = 0;  ///< after it is cut off when the run is resumed.
+  std::int64_t observations_bytes = 0;
 };
 
 /// Atomic, as save_model. Errors (io): what the system refused.

@@ -43,6 +43,11 @@ std::optional<Problem> find_problem(const TrainOptions& o) {
   for (const std::int64_t units : o.hidden) {
     require(units >= 1, "hidden", units, "layers of at least 1 unit");
   }
+  require(!o.residual || o.hidden.size() >= 2, "hidden", o.hidden.empty() ? "empty" : "one layer",
+          "two or more layers with residual: the width of the network, then the units inside each "
+          "residual block");
+  require(!o.residual || o.norm_placement != NormPlacement::after_activation, "norm_placement",
+          "after", "before_linear with residual, whose blocks normalize what they read");
   at_least_zero(o.norm_eps, "norm_eps");
   require(o.norm_new_weight > 0.0 && o.norm_new_weight <= 1.0, "norm_new_weight", o.norm_new_weight,
           "a number in (0, 1]");
@@ -75,6 +80,7 @@ std::optional<Problem> find_problem(const TrainOptions& o) {
   fraction(o.validation, "validation");
   require(o.early_stop == 0 || o.validation > 0.0, "early_stop", o.early_stop,
           "0 without validation data; give validation a part of the training data");
+  require(o.observe >= 0, "observe", o.observe, "at least 0");
   require(o.seed <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()), "seed",
           o.seed, "below 2^63");
   require(o.threads >= 0 && o.threads <= 1024, "threads", o.threads, "0 to 1024");

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "io/names.hpp"
+#include "nn/names.hpp"
 
 namespace evenrow::training {
 namespace {
@@ -28,6 +29,10 @@ Evaluation evaluation_from_json(const Json& json) {
     evaluation.r2 = number(json, "r2");
   }
   return evaluation;
+}
+
+Json distribution_json(const Distribution& values) {
+  return {{"quantiles", values.quantiles}, {"mean", values.mean}, {"variance", values.variance}};
 }
 
 Json optional(const std::optional<Evaluation>& evaluation, Task task) {
@@ -68,15 +73,45 @@ Json to_json(const StepMetrics& metrics) {
           {"skipped", metrics.skipped}};
 }
 
+Json to_json(const Observation& observation) {
+  Json blocks = Json::array();
+  for (const BlockObservation& seen : observation.blocks) {
+    Json block = {{"block", seen.block},
+                  {"units", seen.units},
+                  {"input", distribution_json(seen.input)},
+                  {"activation_input", distribution_json(seen.activation_input)}};
+    if (seen.norm) {
+      block["norm"] = {{"mean_shift", seen.norm->mean_shift},
+                       {"variance_ratio", seen.norm->variance_ratio},
+                       {"gamma", seen.norm->gamma.quantiles},
+                       {"beta", seen.norm->beta.quantiles}};
+    }
+    for (const auto& [kind, norm] : seen.gradient_norms) {
+      block["gradient_norm"][std::string(core::name_of(kind))] = norm;
+    }
+    block["dead_units"] = seen.dead_units ? Json(*seen.dead_units) : Json();
+    blocks.push_back(std::move(block));
+  }
+  return {{"step", observation.step},
+          {"epoch", observation.epoch},
+          {"seconds", observation.seconds},
+          {"blocks", std::move(blocks)}};
+}
+
 Json to_json(const TrainResult& result) {
   const Task task = result.model.task;
-  return {{"task", core::name_of(task)},
-          {"epochs", result.epochs.size()},
-          {"seconds", result.seconds},
-          {"skipped_steps", result.skipped_steps},
-          {"training", optional(result.training, task)},
-          {"validation", optional(result.validation, task)},
-          {"test", optional(result.test, task)}};
+  Json json = {{"task", core::name_of(task)},
+               {"epochs", result.epochs.size()},
+               {"seconds", result.seconds},
+               {"skipped_steps", result.skipped_steps},
+               {"training", optional(result.training, task)},
+               {"validation", optional(result.validation, task)},
+               {"test", optional(result.test, task)}};
+  if (result.observe_seconds > 0) {
+    json["observe_seconds"] = result.observe_seconds;
+    json["observe_fraction"] = result.observe_seconds / result.step_seconds;
+  }
+  return json;
 }
 
 EpochMetrics epoch_from_json(const Json& json) {

@@ -17,8 +17,12 @@ void visit_options(Options& o, Visitor&& visit) {
   visit("target", o.target, "column to predict, by name; empty: the last");
   visit("task", o.task, "what kind of prediction; auto: by the target column");
   visit("hidden", o.hidden, "units of the hidden layers");
+  visit("residual", o.residual,
+        "residual network: a linear layer, then a residual block for each further hidden layer");
   visit("norm", o.norm, "normalization of the hidden layers");
-  visit("norm_placement", o.norm_placement, "normalize before or after the activation");
+  visit("norm_placement", o.norm_placement,
+        "where to normalize: before or after the activation, or what a layer reads (before_linear, "
+        "which residual networks do)");
   visit("norm_eps", o.norm_eps, "added to the variance");
   visit("norm_new_weight", o.norm_new_weight,
         "weight of the new batch in the running statistics, in (0, 1]");
@@ -53,7 +57,11 @@ void visit_options(Options& o, Visitor&& visit) {
   visit("early_stop", o.early_stop,
         "stop after so many epochs without a better validation loss, keep the best; 0: never");
   visit("validation", o.validation, "part of the training data held out, in [0, 1)");
+  visit("observe", o.observe,
+        "every so many steps record what batch norm does (observations.jsonl); 0: never");
   visit("seed", o.seed, "seed of weights, shuffles and dropout");
+  visit("precision", o.precision,
+        "operands of matrix products in training; bf16: faster where the processor has it");
   visit("threads", o.threads, "threads; 0: all; never changes a result");
 }
 

@@ -81,23 +81,30 @@ struct RunPaths {
       : config(folder / "config.toml"),
         steps(folder / "steps.jsonl"),
         epochs(folder / "epochs.jsonl"),
+        observations(folder / "observations.jsonl"),
         result(folder / "result.json"),
         model(folder / "model.safetensors"),
         checkpoint(folder / "checkpoint.safetensors") {}
-  fs::path config, steps, epochs, result, model, checkpoint;
+  fs::path config, steps, epochs, observations, result, model, checkpoint;
 };
 
 // Writes the metrics of a run and passes everything on.
 class Recorder : public TrainObserver {
  public:
-  Recorder(const RunPaths& paths, const training::CheckpointContext& context, Task task,
-           TrainObserver* next)
+  Recorder(const RunPaths& paths, const training::CheckpointContext& context,
+           const TrainOptions& options, TrainObserver* next)
       : steps_(paths.steps, context.steps_bytes),
         epochs_(paths.epochs, context.epochs_bytes),
-        task_(task),
-        next_(next != nullptr ? next : &silent_) {}
+        task_(options.task),
+        next_(next != nullptr ? next : &silent_) {
+    if (options.observe > 0) observations_.emplace(paths.observations, context.observations_bytes);
+  }
 
   void on_plan(const TrainPlan& plan) override { next_->on_plan(plan); }
+  void on_observation(const Observation& observation) override {
+    observations_->append(training::to_json(observation));
+    next_->on_observation(observation);
+  }
   void on_step(const StepMetrics& metrics) override {
     steps_.append(training::to_json(metrics));
     next_->on_step(metrics);
@@ -113,13 +120,18 @@ class Recorder : public TrainObserver {
   void flush() {
     steps_.flush();
     epochs_.flush();
+    if (observations_) observations_->flush();
   }
   bool stopping() const noexcept { return stop_; }
-  std::int64_t steps_bytes() const noexcept { return steps_.size(); }
-  std::int64_t epochs_bytes() const noexcept { return epochs_.size(); }
+  void note_sizes(training::CheckpointContext& context) const noexcept {
+    context.steps_bytes = steps_.size();
+    context.epochs_bytes = epochs_.size();
+    context.observations_bytes = observations_ ? observations_->size() : 0;
+  }
 
  private:
   LineFile steps_, epochs_;
+  std::optional<LineFile> observations_;
   Task task_;
   TrainObserver silent_;
   TrainObserver* next_;
@@ -128,13 +140,12 @@ class Recorder : public TrainObserver {
 
 TrainResult run_session(training::Session& session, const RunPaths& paths,
                         training::CheckpointContext context, TrainObserver* observer) {
-  Recorder recorder(paths, context, session.options().task, observer);
+  Recorder recorder(paths, context, session.options(), observer);
   auto last_checkpoint = Clock::now();
   const bool done = session.run(recorder, [&] {
     if (!recorder.stopping() && Clock::now() - last_checkpoint < kCheckpointInterval) return;
     recorder.flush();
-    context.steps_bytes = recorder.steps_bytes();
-    context.epochs_bytes = recorder.epochs_bytes();
+    recorder.note_sizes(context);
     training::save_checkpoint(session.state(), context, paths.checkpoint);
     last_checkpoint = Clock::now();
   });
@@ -190,7 +201,7 @@ TrainResult train_run(const RunData& data, const TrainOptions& options, const fs
   resolved.data = absolute_if_file(resolved.data);
   resolved.test = absolute_if_file(resolved.test);
   io::write_file_atomically(paths.config, to_toml(resolved));
-  return run_session(session, paths, {data.fingerprint, 0, 0}, observer);
+  return run_session(session, paths, {.data_fingerprint = data.fingerprint}, observer);
 }
 
 TrainResult resume_run(const RunData& data, const TrainOptions& options, const fs::path& folder,
@@ -198,7 +209,7 @@ TrainResult resume_run(const RunData& data, const TrainOptions& options, const f
   const io::FolderLock lock(folder, kWork);
   const RunPaths paths(folder);
   Session session(data.training, options, data.test ? &*data.test : nullptr);
-  CheckpointContext context{data.fingerprint, 0, 0};
+  CheckpointContext context{.data_fingerprint = data.fingerprint};
   std::error_code error;
   if (fs::exists(paths.checkpoint, error)) {
     context = load_checkpoint(paths.checkpoint, session.state());

@@ -8,6 +8,7 @@
 #include "core/random.hpp"
 #include "core/sizes.hpp"
 #include "core/threads.hpp"
+#include "train/observe.hpp"
 
 namespace evenrow::training {
 namespace {
@@ -22,18 +23,38 @@ double seconds_since(Clock::time_point start) {
 }
 
 NetworkSpec network_spec(const TrainOptions& options, std::int64_t inputs, std::int64_t outputs) {
+  const DenseSpec like{.norm = options.norm,
+                       .placement = options.norm_placement,
+                       .activation = options.activation,
+                       .dropout = options.dropout,
+                       .eps = options.norm_eps,
+                       .new_weight = options.norm_new_weight,
+                       .initialization = options.initialization};
+  const bool before_linear = options.norm_placement == NormPlacement::before_linear;
   NetworkSpec spec{.inputs = inputs, .blocks = {}};
-  for (const std::int64_t units : options.hidden) {
-    spec.blocks.push_back({.units = units,
-                           .norm = options.norm,
-                           .placement = options.norm_placement,
-                           .activation = options.activation,
-                           .dropout = options.dropout,
-                           .eps = options.norm_eps,
-                           .new_weight = options.norm_new_weight,
-                           .initialization = options.initialization});
+  if (options.residual) {
+    DenseSpec outside = like;
+    outside.units = options.hidden[0];
+    DenseSpec& first = spec.blocks.emplace_back(
+        DenseSpec{.units = outside.units, .initialization = options.initialization});
+    if (options.norm == Norm::batch) first.bias = false;  // all that read it normalize it
+    append_residual_blocks(spec, outside, std::span(options.hidden).subspan(1));
+  } else {
+    for (const std::int64_t units : options.hidden) {
+      DenseSpec& block = spec.blocks.emplace_back(like);
+      block.units = units;
+      if (before_linear && spec.blocks.size() == 1) block.norm = Norm::none;
+    }
   }
-  spec.blocks.push_back({.units = outputs, .initialization = options.initialization});
+  DenseSpec& output = spec.blocks.emplace_back(
+      DenseSpec{.units = outputs, .initialization = options.initialization});
+  if (before_linear && !options.hidden.empty()) {
+    output.norm = options.norm;
+    output.placement = options.norm_placement;
+    output.eps = options.norm_eps;
+    output.new_weight = options.norm_new_weight;
+  }
+  if (options.residual) output.input_activation = options.activation;
   return spec;
 }
 
@@ -77,6 +98,7 @@ Session::Session(const Dataset& data, const TrainOptions& options, const Dataset
   if (options_.learning_rate == 0.0) {
     options_.learning_rate = default_learning_rate(options_.optimizer.kind);
   }
+  if (options_.residual) options_.norm_placement = NormPlacement::before_linear;
   options_.target = model_.target;
 
   training_ = encode(model_, data, split.training, options.threads);
@@ -114,7 +136,8 @@ Session::Session(const Dataset& data, const TrainOptions& options, const Dataset
   pass_.emplace(plan_.network, TrainingPassOptions{.loss = model_.loss,
                                                    .max_examples = largest,
                                                    .seed = options_.seed,
-                                                   .threads = options_.threads});
+                                                   .threads = options_.threads,
+                                                   .precision = options_.precision});
   batch_x_.resize(static_cast<std::size_t>(largest * plan_.network.inputs));
   batch_classes_.resize(static_cast<std::size_t>(largest));
   batch_values_.resize(static_cast<std::size_t>(largest));
@@ -137,6 +160,7 @@ bool Session::run(TrainObserver& observer, const std::function<void()>& between_
              observer);
     const double seconds = seconds_since(start);
     state_.epoch_seconds += seconds;
+    state_.step_seconds += seconds;
     if (state_.step % plan_.steps_per_epoch == 0) end_epoch(observer);
     const bool stop = observer.stop_requested();
     between_steps();
@@ -173,12 +197,15 @@ void Session::one_step(double learning_rate, TrainObserver& observer) {
   });
 
   const auto count = static_cast<std::size_t>(n);
-  const PassResult result =
-      pass_->run(state_.network,
-                 {.x = std::span(batch_x_).first(count * static_cast<std::size_t>(inputs)),
-                  .classes = std::span(batch_classes_).first(count),
-                  .values = std::span(batch_values_).first(count)},
-                 static_cast<std::uint64_t>(state_.step));
+  const MiniBatch<float> batch{
+      .x = std::span(batch_x_).first(count * static_cast<std::size_t>(inputs)),
+      .classes = std::span(batch_classes_).first(count),
+      .values = std::span(batch_values_).first(count)};
+  const auto number = static_cast<std::uint64_t>(state_.step);
+  const bool observed = options_.observe > 0 && state_.step % options_.observe == 0;
+  const PassResult result = observed ? pass_->run_observed(state_.network, batch, number)
+                                     : pass_->run(state_.network, batch, number);
+  if (observed) tell_observation(observer, batch.x, epoch);
   const StepMetrics metrics{.step = state_.step,
                             .epoch = epoch,
                             .loss = result.loss,
@@ -205,6 +232,18 @@ void Session::one_step(double learning_rate, TrainObserver& observer) {
   }
   observer.on_step(metrics);
   if (state_.skipped_in_a_row == kMostSkipsInARow) fail_not_finite(n, metrics.learning_rate);
+}
+
+void Session::tell_observation(TrainObserver& observer, std::span<const float> x,
+                               std::int64_t epoch) {
+  const auto start = Clock::now();
+  Observation observation =
+      observe(*pass_, state_.network, x, core::resolve_threads(options_.threads));
+  observation.step = state_.step;
+  observation.epoch = epoch;
+  observation.seconds = seconds_since(start);
+  observer.on_observation(observation);
+  state_.observe_seconds += seconds_since(start);
 }
 
 // Names the most extreme input of the mini-batch: a file's flaw often shows there.
@@ -272,6 +311,8 @@ TrainResult Session::finish(bool stopped) {
   result.epochs = state_.epochs;
   result.skipped_steps = state_.skipped;
   result.seconds = state_.seconds + state_.epoch_seconds;
+  result.step_seconds = state_.step_seconds;
+  result.observe_seconds = state_.observe_seconds;
   model_.network = state_.best && !stopped ? std::move(*state_.best) : std::move(state_.network);
   if (!stopped) {
     result.training = evaluate_examples(model_, training_, options_.threads);

@@ -23,7 +23,7 @@ struct SessionState {
   double epoch_seconds = 0;
   // Of the run:
   std::int64_t skipped = 0, skipped_in_a_row = 0;
-  double seconds = 0;
+  double seconds = 0, step_seconds = 0, observe_seconds = 0;
   std::vector<EpochMetrics> epochs;  ///< Finished ones.
   // Early stopping:
   std::optional<Network<float>> best;
@@ -54,6 +54,7 @@ class Session {
 
  private:
   bool finished() const noexcept;
+  void tell_observation(TrainObserver& observer, std::span<const float> x, std::int64_t epoch);
   void end_epoch(TrainObserver& observer);
   [[noreturn]] void fail_not_finite(std::int64_t batch_examples, double learning_rate) const;
 

@@ -11,6 +11,7 @@ namespace {
 
 constexpr double kDivergence = 4.0;  // times the lowest mean loss; as fastai has it
 constexpr std::int64_t kWindows = 40;
+constexpr double kFall = 0.95;  // a lowest loss above this part of the first one is chance
 
 // Keeps what the session tells and passes it on.
 class Recorder : public TrainObserver {
@@ -61,14 +62,15 @@ void judge(LearningRateCurve& curve, std::int64_t window) {
   };
   std::int64_t lowest = 0;
   for (std::int64_t i = 1; i < count; ++i) lowest = loss(i) < loss(lowest) ? i : lowest;
-  if (lowest == 0) return;
-  // Rates are evenly spaced in their logarithm: differences are slopes.
-  std::int64_t steepest = 0;
+  const double start =
+      mean_loss(std::span(points).first(static_cast<std::size_t>(std::min(window, count))));
+  if (!(loss(lowest) < kFall * start)) return;
+  // Rates are evenly spaced in their logarithm, so that differences are slopes: over a whole window
+  // on either side, from where the smoothed loss is the mean of one.
+  std::int64_t steepest = lowest;
   double steepest_fall = 0;
-  for (std::int64_t i = 0; i <= lowest; ++i) {
-    const std::int64_t half = std::min({window, i, lowest - i});
-    const double fall =
-        half > 0 ? (loss(i - half) - loss(i + half)) / static_cast<double>(half) : 0;
+  for (std::int64_t i = 2 * window; i + window <= lowest; ++i) {
+    const double fall = loss(i - window) - loss(i + window);
     if (fall > steepest_fall) {
       steepest_fall = fall;
       steepest = i;
@@ -76,7 +78,7 @@ void judge(LearningRateCurve& curve, std::int64_t window) {
   }
   curve.lowest = points[static_cast<std::size_t>(lowest)].learning_rate;
   curve.steepest = points[static_cast<std::size_t>(steepest)].learning_rate;
-  curve.suggestion = *curve.lowest / 10.0;
+  curve.suggestion = std::sqrt(*curve.steepest * *curve.lowest);
 }
 
 }  // namespace

@@ -66,7 +66,8 @@ std::string context_of(const TrainOptions& options, const std::string& fingerpri
     const std::string line = all.substr(at, end - at + 1);
     // Options that change no trial.
     const bool counts = !line.starts_with("#") && !line.starts_with("threads ") &&
-                        !line.starts_with("test ") && !line.starts_with("data ");
+                        !line.starts_with("test ") && !line.starts_with("data ") &&
+                        !line.starts_with("observe ");
     if (counts) text += line;
     at = end + 1;
   }

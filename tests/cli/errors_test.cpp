@@ -198,6 +198,7 @@ INSTANTIATE_TEST_SUITE_P(
                  {"predict", "run", "flowers.csv", "-o", "no/such.csv"},
                  kIo,
                  {"no/such.csv"}},
+        BadInput{"BenchTooShort", {"bench", "--seconds", "0"}, kUsage, {"--seconds is 0"}},
         BadInput{"InspectNothing", {"inspect", "nothere"}, kIo, {"nothere"}},
         BadInput{"InspectFolder", {"inspect", "."}, kIo, {"config.toml"}}),
     [](const auto& bad_info) { return bad_info.param.name; });

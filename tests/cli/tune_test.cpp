@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <sstream>
 #include <string>
@@ -55,7 +56,7 @@ TEST_F(Tune, EndsWithATableAndOptionsToTrainWith) {
   ASSERT_EQ(outcome.exit, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("12 trials: "));
   EXPECT_THAT(outcome.out, HasSubstr("\ntrial  accuracy"));
-  EXPECT_THAT(outcome.out, HasSubstr("What the best have in common: "));
+  EXPECT_THAT(outcome.out, HasSubstr("What counted most: "));
   EXPECT_THAT(outcome.err, HasSubstr("12/12"));
   EXPECT_THAT(place_.read("study/best.toml"), HasSubstr("norm = \"batch\""));
   std::istringstream lines(outcome.out);

@@ -1,10 +1,12 @@
 #include "core/threads.hpp"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <thread>
 #include <vector>
 
@@ -19,6 +21,31 @@ TEST(ParallelFor, EveryTaskRunsExactlyOnce) {
       for (const auto& run : runs) ASSERT_EQ(run.load(), 1) << threads << " threads, " << count;
     }
   }
+}
+
+volatile std::sig_atomic_t signals_seen = 0;
+
+TEST(SignalsWait, UntilItEnds) {
+  signal(SIGUSR1, [](int) { signals_seen = signals_seen + 1; });
+  {
+    const SignalsWait wait;
+    raise(SIGUSR1);
+    EXPECT_EQ(signals_seen, 0);
+  }
+  EXPECT_EQ(signals_seen, 1);
+  raise(SIGUSR1);
+  EXPECT_EQ(signals_seen, 2);
+  signal(SIGUSR1, SIG_DFL);
+}
+
+TEST(SignalsWait, InWorkersAlways) {
+  std::atomic<int> open{0};
+  parallel_for(3, 3, [&](std::int64_t task) {
+    sigset_t blocked;
+    pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+    if (task > 0 && sigismember(&blocked, SIGTERM) != 1) ++open;  // task 0 is the caller's
+  });
+  EXPECT_EQ(open.load(), 0);
 }
 
 TEST(ParallelFor, OtherThreadsReallyHelp) {

@@ -187,7 +187,8 @@ DenseSpec any_block() {
   block.units = *rc::gen::inRange<std::int64_t>(1, 6);
   block.norm = *rc::gen::element(Norm::none, Norm::batch);
   block.placement =
-      *rc::gen::element(NormPlacement::before_activation, NormPlacement::after_activation);
+      *rc::gen::element(NormPlacement::before_activation, NormPlacement::after_activation,
+                        NormPlacement::before_linear);
   block.activation = static_cast<Activation>(*rc::gen::inRange(0, 6));
   block.initialization = static_cast<Initialization>(*rc::gen::inRange(0, 3));
   block.dropout = *rc::gen::inRange(0, 1000) / 1001.0;
@@ -197,6 +198,15 @@ DenseSpec any_block() {
   const bool before =
       block.norm == Norm::batch && block.placement == NormPlacement::before_activation;
   if (before && block.bias == true) block.bias.reset();
+  return block;
+}
+
+// Another block that adds its input, and reads it as a first block may not.
+DenseSpec any_residual_block(std::int64_t units) {
+  DenseSpec block = any_block();
+  block.units = units;
+  block.input_activation = static_cast<Activation>(*rc::gen::inRange(0, 6));
+  block.residual = 1;
   return block;
 }
 
@@ -231,7 +241,10 @@ Model any_model() {
   model.inputs = InputNormalization::from_parts(columns, mean, variance);
 
   NetworkSpec spec{.inputs = inputs, .blocks = {}};
-  for (int b = *rc::gen::inRange(0, 4); b > 0; --b) spec.blocks.push_back(any_block());
+  for (int b = *rc::gen::inRange(0, 4); b > 0; --b) {
+    const bool residual = !spec.blocks.empty() && *rc::gen::arbitrary<bool>();
+    spec.blocks.push_back(residual ? any_residual_block(spec.outputs()) : any_block());
+  }
   DenseSpec last = any_block();
   model.task = *rc::gen::element(Task::classification, Task::regression);
   if (model.task == Task::regression) {
@@ -249,6 +262,7 @@ Model any_model() {
     }
   }
   spec.blocks.push_back(last);
+  if (spec.blocks[0].placement == NormPlacement::before_linear) spec.blocks[0].norm = Norm::none;
   model.loss.huber_delta = *rc::gen::inRange(1, 1000) / 7.0;
   model.network = Network<float>(spec, *rc::gen::arbitrary<std::uint64_t>());
   for (float& w : model.network.parameters()) w = any_number<float, std::uint32_t>();

@@ -99,14 +99,22 @@ Model exact_model() {
   model.inputs = InputNormalization::from_parts(model.inputs.columns(), {1, 0, 0, 0, 0, -2},
                                                 {4, 1, 1, 0, 1, 0.25});
   NetworkSpec spec = model.network.spec();
+  spec.blocks.insert(spec.blocks.begin() + 2, DenseSpec{.units = spec.blocks[1].units,
+                                                        .norm = Norm::batch,
+                                                        .placement = NormPlacement::before_linear,
+                                                        .input_activation = Activation::relu,
+                                                        .residual = 1});
   for (DenseSpec& block : spec.blocks) block.eps = 0.5;
   spec.blocks[1].activation = Activation::none;
   model.network = Network<float>(spec, 1);
-  const core::RandomStream stream(1, core::Purpose::test, 0);
+  const core::RandomStream stream(2, core::Purpose::test, 0);
   std::uint64_t index = 0;
   const auto number = [&] { return static_cast<int>(stream.word(index++) % 5) - 2; };
   for (float& w : model.network.parameters()) w = 0.5f * static_cast<float>(number());
-  for (std::size_t b : {0u, 1u}) {
+  // So that no probability is 0 or 1.
+  for (float& w : model.network.parameter(2, ParameterKind::weight)) w *= 0.125f;
+  for (float& w : model.network.parameter(3, ParameterKind::weight)) w *= 0.0625f;
+  for (std::size_t b : {0u, 1u, 2u}) {
     RunningStatistics& running = model.network.running(b);
     for (double& mean : running.mean) mean = 0.5 * number();
     for (double& variance : running.variance) variance = number() > 0 ? 0.5 : 3.5;

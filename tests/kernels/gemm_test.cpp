@@ -58,8 +58,10 @@ T element(const Matrix<T>& matrix, Transpose transpose, std::int64_t i, std::int
 // Whatever the order of summation, each of the k products goes through at most k roundings, its own
 // and those of k - 1 additions: |error| <= k u / (1 - k u) * |A||B| (Higham, section 3.5), with u
 // half a unit in the last place of 1.
-template <class T>
-void expect_product(const Sizes& size, Transpose ta, Transpose tb, std::int64_t gap) {
+// `multiply(a, b, c)` may round what it multiplies, in place.
+template <class T, class Multiply>
+void expect_product(const Sizes& size, Transpose ta, Transpose tb, std::int64_t gap,
+                    const Multiply& multiply) {
   SCOPED_TRACE(text(size) + (ta == Transpose::yes ? " A'" : " A") +
                (tb == Transpose::yes ? " B'" : " B") + " gap " + std::to_string(gap));
   Matrix<T> a =
@@ -69,8 +71,7 @@ void expect_product(const Sizes& size, Transpose ta, Transpose tb, std::int64_t 
   Matrix<T> c(size.m, size.n, gap);  // what C held before, NaN, must not matter
   a.fill(1);
   b.fill(2);
-  gemm(ta, tb, size.m, size.n, size.k, a.values.data(), a.stride, b.values.data(), b.stride,
-       c.values.data(), c.stride);
+  multiply(a, b, c);
   const long double ku =
       static_cast<long double>(size.k) * (std::numeric_limits<T>::epsilon() / 2.0L);
   for (std::int64_t i = 0; i < size.m; ++i) {
@@ -97,7 +98,44 @@ template <class T>
 void expect_products(const Sizes& size) {
   for (const Transpose ta : {Transpose::no, Transpose::yes}) {
     for (const Transpose tb : {Transpose::no, Transpose::yes}) {
-      for (const std::int64_t gap : {0, 3}) expect_product<T>(size, ta, tb, gap);
+      for (const std::int64_t gap : {0, 3}) {
+        expect_product<T>(size, ta, tb, gap, [&](Matrix<T>& a, Matrix<T>& b, Matrix<T>& c) {
+          gemm(ta, tb, size.m, size.n, size.k, a.values.data(), a.stride, b.values.data(), b.stride,
+               c.values.data(), c.stride);
+        });
+      }
+    }
+  }
+}
+
+// Rounds in place; the rounded values as bfloat16, where they were.
+std::vector<bfloat16> rounded(Matrix<float>& matrix) {
+  std::vector<bfloat16> halves;
+  for (float& value : matrix.values.span()) {
+    halves.emplace_back(value);
+    value = static_cast<float>(halves.back());
+  }
+  return halves;
+}
+
+// Products of bfloat16 are exact in float, so the bound is that of float.
+TEST(HalfGemm, OfRoundedOperands) {
+  if (!HalfGemm::available()) GTEST_SKIP() << "this processor does not multiply bfloat16";
+  for (const Sizes& size :
+       {Sizes{1, 1, 1}, Sizes{5, 3, 2}, Sizes{17, 31, 15}, Sizes{33, 49, 33}, Sizes{64, 128, 784},
+        Sizes{10, 127, 129}, Sizes{64, 1, 300}, Sizes{65, 67, 1}, Sizes{3, 784, 128}}) {
+    for (const Transpose ta : {Transpose::no, Transpose::yes}) {
+      for (const Transpose tb : {Transpose::no, Transpose::yes}) {
+        for (const std::int64_t gap : {0, 3}) {
+          expect_product<float>(
+              size, ta, tb, gap, [&](Matrix<float>& a, Matrix<float>& b, Matrix<float>& c) {
+                const std::vector<bfloat16> half_a = rounded(a), half_b = rounded(b);
+                const HalfGemm product(ta, tb, size.m, size.n, size.k, a.stride, b.stride,
+                                       c.stride);
+                product.run(half_a.data(), half_b.data(), c.values.data());
+              });
+        }
+      }
     }
   }
 }

@@ -10,6 +10,7 @@
 
 #include "kernel_cases.hpp"
 #include "kernels/rows.hpp"
+#include "kernels/updates.hpp"
 
 namespace evenrow::kernels {
 namespace {
@@ -178,6 +179,22 @@ void stores_round() {
 }
 TEST_P(HalvesOnTargets, StoresRoundBfloat16) {
   stores_round<bfloat16>();
+}
+TEST_P(HalvesOnTargets, RowsAreRoundedToBfloat16) {
+  for (const std::int64_t n : {0, 1, 7, 8, 9, 31, 64, 65}) {
+    Buffer<float> x(n, 1);
+    Buffer<bfloat16> y(n, 1);
+    const core::RandomStream stream(6, core::Purpose::test, 0);
+    for (std::int64_t i = 0; i < n; ++i) {
+      x[static_cast<std::size_t>(i)] =
+          std::bit_cast<float>(stream.word(static_cast<std::uint64_t>(i)));
+    }
+    round_to_bfloat16(x.data(), y.data(), n);
+    for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
+      EXPECT_EQ(y[i].bits, bfloat16(x[i]).bits) << x[i];
+    }
+    EXPECT_TRUE(y.untouched());
+  }
 }
 TEST_P(HalvesOnTargets, StoresRoundFloat16) {
   stores_round<float16>();

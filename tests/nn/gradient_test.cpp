@@ -21,12 +21,13 @@ struct Case {
   Activation activation;
   LossKind loss;
   double dropout;
+  bool residual = false;
 };
 
 std::string describe(const Case& c) {
-  return fmt::format("norm {} {}, {}, {}, dropout {}", core::name_of(c.norm),
+  return fmt::format("norm {} {}, {}, {}, dropout {}{}", core::name_of(c.norm),
                      core::name_of(c.placement), core::name_of(c.activation), core::name_of(c.loss),
-                     c.dropout);
+                     c.dropout, c.residual ? ", residual" : "");
 }
 
 constexpr std::int64_t kInputs = 3, kOutputs = 3, kExamples = 7;
@@ -67,9 +68,27 @@ struct Problem {
                            .activation = c.activation,
                            .dropout = c.dropout,
                            .eps = 1e-3};
-    DenseSpec second = hidden;
-    second.units = 4;
-    return {kInputs, {hidden, second, DenseSpec{.units = kOutputs}}};
+    NetworkSpec spec{kInputs, {}};
+    DenseSpec output{.units = kOutputs};
+    if (c.placement == NormPlacement::before_linear) {  // the inputs come normalized
+      output.norm = c.norm;
+      output.placement = c.placement;
+      output.input_activation = c.activation;
+      spec.blocks.push_back(DenseSpec{.units = hidden.units});
+    } else {
+      spec.blocks.push_back(hidden);
+    }
+    if (c.residual) {  // two in a row, one about a single block that has an activation
+      append_residual_blocks(spec, hidden, std::vector<std::int64_t>{4});
+      DenseSpec single = hidden;
+      single.residual = 1;
+      spec.blocks.push_back(single);
+    } else {
+      spec.blocks.push_back(hidden);
+      spec.blocks.back().units = 4;
+    }
+    spec.blocks.push_back(output);
+    return spec;
   }
 
   PassResult run() { return pass.run(network, {x, classes, values}, 3); }
@@ -132,6 +151,29 @@ TEST(NetworkGradient, AgreesWithCentralDifferencesForEveryBlockAndLoss) {
     }
   }
   EXPECT_EQ(cases, 144);
+}
+
+TEST(NetworkGradient, AgreesWithCentralDifferencesAroundAndBeforeTheLinearPart) {
+  int cases = 0;
+  for (const Activation activation : {Activation::none, Activation::relu, Activation::leaky_relu,
+                                      Activation::gelu, Activation::tanh, Activation::sigmoid}) {
+    for (const double dropout : {0.0, 0.3}) {
+      for (const bool residual : {false, true}) {
+        for (const Norm norm : {Norm::none, Norm::batch}) {
+          check_gradients({norm, NormPlacement::before_linear, activation, LossKind::cross_entropy,
+                           dropout, residual});
+          ++cases;
+        }
+      }
+      for (const NormPlacement placement :
+           {NormPlacement::before_activation, NormPlacement::after_activation}) {
+        check_gradients(
+            {Norm::batch, placement, activation, LossKind::squared_error, dropout, true});
+        ++cases;
+      }
+    }
+  }
+  EXPECT_EQ(cases, 72);
 }
 
 // Closed forms for one normalized block under a linear loss head: the gradient with respect to a

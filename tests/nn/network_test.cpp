@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "evenrow/inference_pass.hpp"
 #include "support/throws_error.hpp"
 
 namespace evenrow {
@@ -46,6 +47,47 @@ TEST(NetworkSpec, EveryImpossibleNetworkIsRefusedByBlock) {
   block = kNormalized;
   block.new_weight = 0;
   refused({3, {block}}, "new_weight 0");
+  block = kNormalized;
+  block.placement = NormPlacement::before_linear;
+  refused({3, {block}}, "block 0: a norm or an activation before its linear part");
+  refused({3, {DenseSpec{.units = 4, .input_activation = Activation::relu}}},
+          "block 0: a norm or an activation before its linear part");
+  block.residual = 2;
+  refused({3, {kNormalized, block}}, "block 1: residual 2, expected 0 (none) to 1");
+  block.residual = -1;
+  refused({3, {kNormalized, block}}, "block 1: residual -1, expected 0 (none) to 1");
+  block.residual = 1;
+  block.units = 5;
+  refused({3, {kNormalized, block}}, "adds the 4 outputs of block 0 to 5 units");
+  block.units = 4;
+  DenseSpec across = block;
+  across.residual = 2;
+  refused({3, {kNormalized, block, across}}, "reaches across block 1");
+  EXPECT_NO_THROW(check(NetworkSpec{3, {kNormalized, block, block}}));
+}
+
+TEST(NetworkSpec, ResidualBlocksAreTwoDenseBlocksEach) {
+  NetworkSpec spec{3, {DenseSpec{.units = 4}}};
+  DenseSpec like = kNormalized;
+  like.dropout = 0.25;
+  append_residual_blocks(spec, like, std::vector<std::int64_t>{7, 9});
+  ASSERT_EQ(spec.blocks.size(), 5u);
+  check(spec);
+  const DenseSpec inside{.units = 7,
+                         .norm = Norm::batch,
+                         .placement = NormPlacement::before_linear,
+                         .activation = Activation::relu,
+                         .dropout = 0.25};
+  EXPECT_EQ(spec.blocks[1], inside);
+  EXPECT_EQ(spec.blocks[2], (DenseSpec{.units = 4, .dropout = 0.25, .bias = false, .residual = 2}));
+  EXPECT_EQ(spec.blocks[3].units, 9);
+  // The norm is of what the block reads; the linear part after it has its bias.
+  EXPECT_EQ(spec.norm_channels(1), 4);
+  EXPECT_EQ(spec.norm_channels(2), 0);
+  const Network<float> network(spec, 1);
+  EXPECT_EQ(network.parameter(1, ParameterKind::gamma).size(), 4u);
+  EXPECT_EQ(network.parameter(1, ParameterKind::bias).size(), 7u);
+  EXPECT_EQ(network.running(1).mean.size(), 4u);
 }
 
 TEST(Network, StartsWithGammaOneBetaZeroBiasZeroAndScaledWeights) {
@@ -110,6 +152,22 @@ TEST(Network, InferRefusesSizesThatDoNotMatch) {
   EXPECT_THAT([&] { network.infer(x, y); }, ThrowsError(ErrorKind::usage, "y 3"));
   EXPECT_THAT([&] { Network<float>().infer(x, y); }, ThrowsError(ErrorKind::usage, "no blocks"));
   EXPECT_NO_THROW(network.infer({}, {}));  // no examples: nothing to do
+}
+
+TEST(InferencePass, RefusesWhatItCannotDo) {
+  const Network<float> network({3, {DenseSpec{.units = 2}}}, 3);
+  EXPECT_THAT([&] { InferencePass<float>(network, {.max_examples = 0}); },
+              ThrowsError(ErrorKind::usage, "max_examples 0"));
+  EXPECT_THAT([&] { InferencePass<float>{Network<float>()}; },
+              ThrowsError(ErrorKind::usage, "0 inputs"));
+  InferencePass<float> pass(network, {.max_examples = 2});
+  std::vector<float> x(9), y(6);
+  EXPECT_THAT([&] { pass.run(x, y); }, ThrowsError(ErrorKind::usage, "expected at most 2"));
+  EXPECT_THAT(
+      [&] {
+        pass.run({x.data(), 4}, y);
+      },
+      ThrowsError(ErrorKind::usage, "multiple of 3 inputs"));
 }
 
 // A hand-computed network: 2 inputs, one normalized unit with relu, one output.

@@ -3,12 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
 
 #include "core/random.hpp"
 #include "evenrow/error.hpp"
+#include "evenrow/inference_pass.hpp"
+#include "kernels/gemm.hpp"
 #include "support/throws_error.hpp"
 
 namespace evenrow {
@@ -41,10 +44,26 @@ NetworkSpec wide_spec(NormPlacement placement = NormPlacement::before_activation
            DenseSpec{.units = 5}}};
 }
 
+// 130 wide, two residual blocks, norm and relu before the output.
+NetworkSpec residual_spec(double dropout = 0.2) {
+  NetworkSpec spec{37, {DenseSpec{.units = 130}}};
+  append_residual_blocks(
+      spec,
+      DenseSpec{
+          .units = 130, .norm = Norm::batch, .activation = Activation::relu, .dropout = dropout},
+      std::vector<std::int64_t>{65, 70});
+  spec.blocks.push_back(DenseSpec{.units = 5,
+                                  .norm = Norm::batch,
+                                  .placement = NormPlacement::before_linear,
+                                  .input_activation = Activation::relu});
+  return spec;
+}
+
 TEST(TrainingPass, SameBitsForAnyNumberOfThreads) {
   const Data data(101, 37, 5);
-  for (const Activation activation : {Activation::relu, Activation::gelu}) {
-    const NetworkSpec spec = wide_spec(NormPlacement::before_activation, activation);
+  for (const NetworkSpec& spec :
+       {wide_spec(), wide_spec(NormPlacement::before_activation, Activation::gelu),
+        residual_spec()}) {
     std::vector<float> expected;
     double expected_loss = 0;
     for (const int threads : {1, 2, 3, 8}) {
@@ -60,6 +79,45 @@ TEST(TrainingPass, SameBitsForAnyNumberOfThreads) {
       EXPECT_EQ(gradients, expected) << threads;
     }
   }
+}
+
+TEST(TrainingPass, Bfloat16ProductsGiveNearlyTheSameGradientsOnAnyNumberOfThreads) {
+  if (!kernels::HalfGemm::available()) {
+    EXPECT_THAT([] { TrainingPass<float>(wide_spec(), {.precision = Precision::bf16}); },
+                ThrowsError(ErrorKind::usage, "this processor does not multiply bfloat16"));
+    return;
+  }
+  const Data data(101, 37, 5), fewer(60, 37, 5);
+  for (const NetworkSpec& spec :
+       {wide_spec(), wide_spec(NormPlacement::after_activation, Activation::gelu),
+        residual_spec()}) {
+    const Network<float> network(spec, 4);
+    std::vector<float> expected;
+    for (const int threads : {1, 2, 3, 8}) {
+      TrainingPass<float> pass(
+          spec, {.max_examples = 101, .seed = 1, .threads = threads, .precision = Precision::bf16});
+      pass.run(network, fewer.batch(), 6);  // other sizes in between
+      pass.run(network, data.batch(), 7);
+      const std::vector<float> gradients(pass.gradients().begin(), pass.gradients().end());
+      if (threads == 1) expected = gradients;
+      EXPECT_EQ(gradients, expected) << threads;
+    }
+    TrainingPass<float> exact(spec, {.max_examples = 101, .seed = 1, .threads = 2});
+    exact.run(network, data.batch(), 7);
+    // Each operand is off by 2^-9 of itself at most; on the way to a gradient lie at most 6
+    // products forward and 6 back, of two operands each: 24 * 2^-9 of the norm, were no error ever
+    // amplified. Batch norm divides by deviations that are errors' size too: twice that.
+    double distance = 0, norm = 0;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      const double g = exact.gradients()[i];
+      distance += (expected[i] - g) * (expected[i] - g);
+      norm += g * g;
+    }
+    EXPECT_LT(std::sqrt(distance / norm), 2 * 24 * 0x1p-9);
+    EXPECT_GT(distance, 0) << "nothing was rounded";
+  }
+  EXPECT_THAT([] { TrainingPass<double>(wide_spec(), {.precision = Precision::bf16}); },
+              ThrowsError(ErrorKind::usage, "precision bf16 is for networks of float"));
 }
 
 TEST(TrainingPass, RunningTwiceGivesTheSameAndTheStepSelectsTheDropoutMask) {
@@ -78,25 +136,50 @@ TEST(TrainingPass, RunningTwiceGivesTheSameAndTheStepSelectsTheDropoutMask) {
 // |mean * scale| <= 8, in 3 blocks, carried on by weights whose absolute row sums are below 16:
 // 8 * 2^-23 * 16^2 * 3 = 7e-4 at the very worst; the typical error is far smaller.
 TEST(TrainingPass, InferenceEqualsTrainingWithBatchStatistics) {
-  for (const NormPlacement placement :
-       {NormPlacement::before_activation, NormPlacement::after_activation}) {
-    NetworkSpec spec = wide_spec(placement, Activation::tanh, 0.0);
+  for (NetworkSpec spec :
+       {wide_spec(NormPlacement::before_activation, Activation::tanh, 0.0),
+        wide_spec(NormPlacement::after_activation, Activation::tanh, 0.0), residual_spec(0.0)}) {
     for (DenseSpec& block : spec.blocks) block.new_weight = 1.0;
     Network<float> network(spec, 4);
     const Data data(300, 37, 5);  // more than one task of inference
     TrainingPass<float> pass(spec, {.max_examples = 300, .threads = 2});
     pass.run(network, data.batch(), 0);
     pass.commit(network);
-    EXPECT_EQ(network.running(0).updates, 1);
-    std::vector<float> y(300 * 5), one_thread(300 * 5);
+    EXPECT_EQ(network.running(1).updates, 1);
+    std::vector<float> y(300 * 5), other(300 * 5);
     network.infer(data.x, y, 3);
-    network.infer(data.x, one_thread, 1);
-    EXPECT_EQ(y, one_thread);
+    network.infer(data.x, other, 1);
+    EXPECT_EQ(y, other);
+    InferencePass<float>(network, {.max_examples = 300, .threads = 2}).run(data.x, other);
+    EXPECT_EQ(y, other);
     for (std::size_t i = 0; i < 300; ++i) {
       for (std::size_t k = 0; k < 5; ++k) {
         ASSERT_NEAR(y[i * 5 + k], pass.outputs()[k * 300 + i], 7e-4);
       }
     }
+  }
+}
+
+TEST(TrainingPass, AnObservedRunIsTheSameAndShowsItsBlocks) {
+  const Data data(20, 37, 5);
+  for (const NormPlacement placement :
+       {NormPlacement::before_activation, NormPlacement::after_activation}) {
+    const NetworkSpec spec = wide_spec(placement);
+    const Network<float> network(spec, 4);
+    TrainingPass<float> pass(spec, {.max_examples = 32, .threads = 1});
+    EXPECT_THAT([&] { pass.block(0); }, ThrowsError(ErrorKind::usage, "after run_observed()"));
+    const PassResult plain = pass.run(network, data.batch(), 3);
+    const std::vector<float> gradients(pass.gradients().begin(), pass.gradients().end());
+    const PassResult observed = pass.run_observed(network, data.batch(), 3);
+    EXPECT_EQ(observed.loss, plain.loss);
+    EXPECT_TRUE(std::ranges::equal(pass.gradients(), gradients));
+    EXPECT_EQ(pass.block(0).activation_input.size(), 130u * 20);
+    EXPECT_EQ(pass.block(0).mean.size(), 130u);
+    EXPECT_TRUE(pass.block(2).mean.empty());
+    EXPECT_TRUE(std::ranges::equal(pass.block(2).output, pass.outputs()));
+    EXPECT_THAT([&] { pass.block(3); }, ThrowsError(ErrorKind::usage, "block 3 of 3"));
+    pass.run(network, data.batch(), 3);
+    EXPECT_THAT([&] { pass.block(0); }, ThrowsError(ErrorKind::usage, "after run_observed()"));
   }
 }
 

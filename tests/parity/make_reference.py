@@ -25,11 +25,15 @@ STEPS, BATCH, EXAMPLES, INPUTS, OUTPUTS = 50, 24, 96, 12, 5
 RUNS = 16  # float32 runs that measure rounding
 
 
-def block(units, activation, norm=None, new_weight=0.1, eps=1e-5):
-    """A dense block as evenrow/network.hpp has it. norm: None, 'before' or
-    'after'."""
+def block(units, activation, norm=None, new_weight=0.1, eps=1e-5, input_activation="none",
+          residual=0, bias=None):
+    """A dense block as evenrow/network.hpp has it. norm: None, 'before',
+    'after' or 'before_linear'. bias: None where the norm decides."""
+    if bias is None:
+        bias = norm != "before"
     return {"units": units, "activation": activation, "norm": "batch" if norm else "none",
-            "placement": norm or "before", "new_weight": new_weight, "eps": eps}
+            "placement": norm or "before", "new_weight": new_weight, "eps": eps,
+            "input_activation": input_activation, "residual": residual, "bias": bias}
 
 
 NETWORKS = {
@@ -39,6 +43,13 @@ NETWORKS = {
     "after": [block(16, "gelu", "after"),
               block(9, "relu", "after", new_weight=0.3, eps=1e-3),
               block(OUTPUTS, "none")],
+    # The ResNet for tables of Gorishniy et al. (2021), two residual blocks.
+    # What only norms read has no bias: its gradient would be rounding errors.
+    "residual": [block(9, "none", bias=False),
+                 block(16, "relu", "before_linear"), block(9, "none", residual=2, bias=False),
+                 block(11, "relu", "before_linear", new_weight=0.3, eps=1e-3),
+                 block(9, "none", residual=2, bias=False),
+                 block(OUTPUTS, "none", "before_linear", input_activation="relu")],
     "plain": [block(16, "leaky_relu"), block(9, "sigmoid"), block(OUTPUTS, "none")],
 }
 
@@ -62,12 +73,11 @@ def cases():
     losses = list(LOSSES)
     for o, (optimizer, (rate, decay)) in enumerate(OPTIMIZERS.items()):
         for n, (network, blocks) in enumerate(NETWORKS.items()):
-            number = 3 * o + n
             loss = losses[(o + 2 * n) % len(losses)]
             yield {"name": f"{optimizer}-{network}-{loss}", "inputs": INPUTS, "blocks": blocks,
                    "loss": {"label_smoothing": 0.0, "huber_delta": 1.0, **LOSSES[loss]},
                    "optimizer": {"kind": optimizer, "momentum": 0.9,
-                                 "weight_decay": decay if number % 2 == 0 else 0.0},
+                                 "weight_decay": decay if (o + n) % 2 == 0 else 0.0},
                    "learning_rate": rate}
 
 
@@ -85,8 +95,8 @@ def make_data(rng):
             "order": order[:STEPS * BATCH].reshape(STEPS, BATCH).astype(np.int32)}
 
 
-def has_bias(b):
-    return b["norm"] == "none" or b["placement"] == "after"
+def norm_width(b, inputs):
+    return inputs if b["placement"] == "before_linear" else b["units"]
 
 
 def make_parameters(case, rng):
@@ -95,11 +105,12 @@ def make_parameters(case, rng):
     for i, b in enumerate(case["blocks"]):
         units = b["units"]
         parameters[f"blocks.{i}.weight"] = rng.normal(0, np.sqrt(2 / width), (units, width))
-        if has_bias(b):
+        if b["bias"]:
             parameters[f"blocks.{i}.bias"] = rng.normal(0, 0.1, units)
         if b["norm"] == "batch":
-            parameters[f"blocks.{i}.gamma"] = rng.uniform(0.5, 1.5, units)
-            parameters[f"blocks.{i}.beta"] = rng.normal(0, 0.1, units)
+            channels = norm_width(b, width)
+            parameters[f"blocks.{i}.gamma"] = rng.uniform(0.5, 1.5, channels)
+            parameters[f"blocks.{i}.beta"] = rng.normal(0, 0.1, channels)
         width = units
     return {name: value.astype(np.float32) for name, value in parameters.items()}
 
@@ -111,24 +122,42 @@ ACTIVATIONS = {
 
 
 class Block(torch.nn.Module):
-    """linear -> [norm] -> activation, or linear -> activation -> norm."""
+    """linear -> [norm] -> activation, or linear -> activation -> norm, or
+    norm -> input_activation -> linear -> activation."""
 
     def __init__(self, b, inputs):
         super().__init__()
-        self.linear = torch.nn.Linear(inputs, b["units"], bias=has_bias(b))
+        self.linear = torch.nn.Linear(inputs, b["units"], bias=b["bias"])
         # PyTorch's `momentum` is the weight of the new batch.
-        self.norm = (torch.nn.BatchNorm1d(b["units"], eps=b["eps"], momentum=b["new_weight"])
+        self.norm = (torch.nn.BatchNorm1d(norm_width(b, inputs), eps=b["eps"],
+                                          momentum=b["new_weight"])
                      if b["norm"] == "batch" else torch.nn.Identity())
         self.activation = ACTIVATIONS[b["activation"]]()
-        self.norm_first = b["placement"] == "before"
+        self.input_activation = ACTIVATIONS[b["input_activation"]]()
+        self.placement, self.residual = b["placement"], b["residual"]
 
     def forward(self, x):
-        z = self.linear(x)
-        return self.activation(self.norm(z)) if self.norm_first else self.norm(self.activation(z))
+        if self.placement == "before_linear":
+            return self.activation(self.linear(self.input_activation(self.norm(x))))
+        z = self.linear(self.input_activation(x))
+        if self.placement == "before":
+            return self.activation(self.norm(z))
+        return self.norm(self.activation(z))
 
     def tensor(self, kind):
         return {"weight": lambda: self.linear.weight, "bias": lambda: self.linear.bias,
                 "gamma": lambda: self.norm.weight, "beta": lambda: self.norm.bias}[kind]()
+
+
+class Network(torch.nn.Sequential):
+    """Blocks, with what their residual connections add."""
+
+    def forward(self, x):
+        reads = []
+        for b in self:
+            reads.append(x)
+            x = b(x) + (reads[-b.residual] if b.residual else 0)
+        return x
 
 
 def make_optimizer(case, network):
@@ -165,7 +194,7 @@ def targets_name(case):
 def train(case, parameters, data, dtype):
     """The results (see the top of this file) of one run in this precision, as float64 arrays."""
     widths = [case["inputs"]] + [b["units"] for b in case["blocks"]]
-    network = torch.nn.Sequential(*(Block(b, w) for b, w in zip(case["blocks"], widths)))
+    network = Network(*(Block(b, w) for b, w in zip(case["blocks"], widths)))
     network.to(dtype).train()
     with torch.no_grad():
         for name, value in parameters.items():
@@ -210,10 +239,20 @@ def renumbered(case, parameters, data, rng):
     function that brings results back to the original numbering."""
     widths = [case["inputs"]] + [b["units"] for b in case["blocks"]]
     orders = [rng.permutation(w) for w in widths]
+    for i, b in enumerate(case["blocks"]):
+        if b["residual"]:  # units that are added have equal numbers
+            orders[i + 1] = orders[i + 1 - b["residual"]]
+
+    def order_of(name):  # of the channels of a norm, or of a block's units
+        i, kind = int(name.split(".")[1]), name.split(".")[2]
+        of_norm = kind in ("gamma", "beta") or kind.startswith("running")
+        before = of_norm and case["blocks"][i]["placement"] == "before_linear"
+        return orders[i] if before else orders[i + 1]
+
     new_parameters = {}
     for name, value in parameters.items():
+        value = value[order_of(name)]
         i = int(name.split(".")[1])
-        value = value[orders[i + 1]]
         new_parameters[name] = value[:, orders[i]] if value.ndim == 2 else value
     back = np.argsort(orders[-1])
     new_data = {"x": data["x"][:, orders[0]], "classes": back[data["classes"]].astype(np.int32),
@@ -228,7 +267,7 @@ def renumbered(case, parameters, data, rng):
             elif name == "outputs":
                 restored[name] = value[:, back]
             else:
-                restored[name] = value[np.argsort(orders[int(name.split(".")[1]) + 1])]
+                restored[name] = value[np.argsort(order_of(name))]
         return restored
 
     return new_parameters, new_data, original

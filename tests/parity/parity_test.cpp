@@ -63,12 +63,16 @@ struct Case {
     const auto description = nlohmann::json::parse(file.metadata.at("case"));
     network.inputs = description.at("inputs");
     for (const auto& block : description.at("blocks")) {
-      network.blocks.push_back({.units = block.at("units"),
-                                .norm = value_of<Norm>(block.at("norm")),
-                                .placement = value_of<NormPlacement>(block.at("placement")),
-                                .activation = value_of<Activation>(block.at("activation")),
-                                .eps = block.at("eps"),
-                                .new_weight = block.at("new_weight")});
+      network.blocks.push_back(
+          {.units = block.at("units"),
+           .norm = value_of<Norm>(block.at("norm")),
+           .placement = value_of<NormPlacement>(block.at("placement")),
+           .activation = value_of<Activation>(block.at("activation")),
+           .bias = block.at("bias").get<bool>(),
+           .eps = block.at("eps"),
+           .new_weight = block.at("new_weight"),
+           .input_activation = value_of<Activation>(block.at("input_activation")),
+           .residual = block.at("residual")});
     }
     loss = {.kind = value_of<LossKind>(description.at("loss").at("kind")),
             .label_smoothing = description.at("loss").at("label_smoothing"),
@@ -179,13 +183,12 @@ void expect_parity(const Case& problem) {
   EXPECT_LE(worst<T>(problem, "losses", results.losses, {kSteps}), 1.0);
   EXPECT_LE(worst<T>(problem, "outputs", results.outputs, {kExamples, kOutputs}), 1.0);
   for (std::size_t b = 0; b < problem.network.blocks.size(); ++b) {
-    const DenseSpec& block = problem.network.blocks[b];
-    if (block.norm == Norm::none) continue;
+    const std::int64_t channels = problem.network.norm_channels(b);
+    if (channels == 0) continue;
     const std::string name = "blocks." + std::to_string(b);
-    EXPECT_LE(worst<T>(problem, name + ".running_mean", results.running_mean[b], {block.units}),
-              1.0);
+    EXPECT_LE(worst<T>(problem, name + ".running_mean", results.running_mean[b], {channels}), 1.0);
     EXPECT_LE(
-        worst<T>(problem, name + ".running_variance", results.running_variance[b], {block.units}),
+        worst<T>(problem, name + ".running_variance", results.running_variance[b], {channels}),
         1.0);
   }
 }
@@ -230,7 +233,8 @@ TEST(ParityCases, CoverOptimizersLossesActivationsAndPlacements) {
   std::vector<OptimizerKind> optimizers, decayed;
   std::vector<LossKind> losses;
   std::vector<Activation> activations;
-  bool smoothed = false, before = false, after = false, plain = false;
+  std::vector<NormPlacement> placements;
+  bool smoothed = false, plain = false, residual = false;
   for (const std::string& name : case_names()) {
     const Case problem(name);
     optimizers.push_back(problem.optimizer.kind);
@@ -240,9 +244,10 @@ TEST(ParityCases, CoverOptimizersLossesActivationsAndPlacements) {
     bool has_norm = false;
     for (const DenseSpec& block : problem.network.blocks) {
       activations.push_back(block.activation);
+      residual = residual || block.residual > 0;
       if (block.norm == Norm::none) continue;
       has_norm = true;
-      (block.placement == NormPlacement::before_activation ? before : after) = true;
+      placements.push_back(block.placement);
     }
     plain = plain || !has_norm;
   }
@@ -256,7 +261,10 @@ TEST(ParityCases, CoverOptimizersLossesActivationsAndPlacements) {
   for (const auto& entry : core::EnumNames<Activation>::table) {
     EXPECT_THAT(activations, testing::Contains(entry.value)) << entry.name;
   }
-  EXPECT_TRUE(smoothed && before && after && plain);
+  for (const auto& entry : core::EnumNames<NormPlacement>::table) {
+    EXPECT_THAT(placements, testing::Contains(entry.value)) << entry.name;
+  }
+  EXPECT_TRUE(smoothed && plain && residual);
 }
 
 }  // namespace

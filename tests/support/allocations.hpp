@@ -1,5 +1,5 @@
-// Counts what operator new is asked for, in the whole executable: to be included by one of its
-// sources.
+// Counts how often, and for how much, operator new is asked, in the whole executable: to be
+// included by one of its sources.
 #pragma once
 
 #include <atomic>
@@ -9,7 +9,7 @@
 
 namespace evenrow {
 
-inline std::atomic<std::int64_t> allocations = 0;
+inline std::atomic<std::int64_t> allocations = 0, allocated_bytes = 0;
 
 template <class Call>
 std::int64_t allocations_of(const Call& call) {
@@ -23,12 +23,14 @@ std::int64_t allocations_of(const Call& call) {
 // Not inlined: GCC would see only one of the two, and warn that they do not match.
 [[gnu::noinline]] void* operator new(std::size_t size) {
   ++evenrow::allocations;
+  evenrow::allocated_bytes += static_cast<std::int64_t>(size);
   if (void* const memory = std::malloc(size == 0 ? 1 : size)) return memory;
   throw std::bad_alloc();
 }
 // Sanitizers have one of their own, whose memory is not for free().
 [[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
   ++evenrow::allocations;
+  evenrow::allocated_bytes += static_cast<std::int64_t>(size);
   return std::malloc(size == 0 ? 1 : size);
 }
 [[gnu::noinline]] void operator delete(void* memory) noexcept {

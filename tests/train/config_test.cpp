@@ -24,8 +24,9 @@ TEST(Config, EveryOptionComesBackAsItWas) {
   options.target = "species";
   options.task = Task::regression;
   options.hidden = {7, 5, 3};
+  options.residual = true;
   options.norm = Norm::none;
-  options.norm_placement = NormPlacement::after_activation;
+  options.norm_placement = NormPlacement::before_linear;
   options.norm_eps = 1e-3;
   options.norm_new_weight = 1.0;
   options.activation = Activation::gelu;
@@ -44,7 +45,9 @@ TEST(Config, EveryOptionComesBackAsItWas) {
   options.epochs = 12;
   options.early_stop = 4;
   options.validation = 0.25;
+  options.observe = 50;
   options.seed = 9007199254740993;  // no double holds it
+  options.precision = Precision::bf16;
   options.threads = 3;
   const std::string text = to_toml(options);
   EXPECT_EQ(to_toml(parse(text)), text);
@@ -60,7 +63,7 @@ TEST(Config, EveryOptionComesBackAsItWas) {
     EXPECT_NE(line(text), line(defaults)) << key;
     ++fields;
   });
-  EXPECT_EQ(fields, 38);
+  EXPECT_EQ(fields, 39);
 }
 
 TEST(Config, NothingGivenMeansDefaults) {
@@ -92,6 +95,9 @@ TEST(Config, MistakesAreNamedWithLineKeyAndNearestName) {
 TEST(Config, ValuesOutOfRangeAreNamed) {
   const std::pair<const char*, const char*> mistakes[] = {
       {"hidden = [3, 0]", "hidden is 0"},
+      {"hidden = [3]\nresidual = true", "hidden is one layer, expected two or more layers"},
+      {"norm_placement = \"after\"\nresidual = true",
+       "norm_placement is after, expected before_linear with residual"},
       {"norm_eps = -1.0", "norm_eps is -1"},
       {"norm_new_weight = 0.0", "norm_new_weight is 0"},
       {"dropout = 1.0", "dropout is 1"},
@@ -113,6 +119,7 @@ TEST(Config, ValuesOutOfRangeAreNamed) {
       {"batch_size = 0", "batch_size is 0, expected at least 1"},
       {"batch_size = 1", "batch_size is 1, expected at least 2 with batch norm"},
       {"epochs = 0", "epochs is 0, expected at least 1"},
+      {"observe = -1", "observe is -1, expected at least 0"},
       {"early_stop = -1", "early_stop is -1"},
       {"early_stop = 1\nvalidation = 0.0", "early_stop is 1, expected 0 without validation data"},
       {"validation = 1.0", "validation is 1"},

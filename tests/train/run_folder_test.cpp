@@ -131,6 +131,49 @@ TEST_F(RunFolder, MetricsWrittenAfterTheCheckpointAreCutOff) {
   EXPECT_EQ(read_text(folder / "run/steps.jsonl"), read_text(folder / "whole/steps.jsonl"));
 }
 
+// The lines of observations.jsonl without what they cost.
+std::string observations_in(const fs::path& run) {
+  std::string text = read_text(run / "observations.jsonl"), rest;
+  for (std::size_t at = 0, end; (end = text.find('\n', at)) != std::string::npos; at = end + 1) {
+    auto line = nlohmann::json::parse(text.substr(at, end - at));
+    EXPECT_GT(line.at("seconds"), 0.0);
+    line.erase("seconds");
+    rest += line.dump() + "\n";
+  }
+  EXPECT_TRUE(text.ends_with('\n'));
+  return rest;
+}
+
+TEST_F(RunFolder, ObservationsAreKeptAndResumingChangesNoneOfThem) {
+  train_run(options(), folder / "plain");
+  TrainOptions o = options();
+  o.observe = 5;
+  train_run(o, folder / "whole");
+  EXPECT_EQ(read_text(folder / "whole/model.safetensors"),
+            read_text(folder / "plain/model.safetensors"));
+  const std::string whole = observations_in(folder / "whole");
+  EXPECT_EQ(std::ranges::count(whole, '\n'), 10);  // of 48 steps: 0, 5, ... 45
+  const auto first = nlohmann::json::parse(whole.substr(0, whole.find('\n')));
+  ASSERT_EQ(first["blocks"].size(), 3u);
+  EXPECT_EQ(first["blocks"][1]["units"], 8);
+  EXPECT_EQ(first["blocks"][1]["norm"]["gamma"], std::vector<double>(7, 1.0));
+  EXPECT_EQ(first["blocks"][1]["gradient_norm"].size(), 3u);  // no bias
+  EXPECT_FALSE(first["blocks"][2].contains("norm"));
+  EXPECT_TRUE(first["blocks"][2]["dead_units"].is_null());
+  const auto result = nlohmann::json::parse(read_text(folder / "whole/result.json"));
+  EXPECT_GT(result["observe_seconds"], 0.0);
+  EXPECT_LT(result["observe_fraction"], 1.0);
+
+  StopAfter observer(16);
+  train_run(o, folder / "run", &observer);
+  // What a killed process leaves: lines after its last checkpoint, one of them not whole.
+  std::ofstream(folder / "run/observations.jsonl", std::ios::app) << "{\"step\":20}\n{\"st";
+  resume_run(folder / "run");
+  EXPECT_EQ(observations_in(folder / "run"), whole);
+  EXPECT_EQ(read_text(folder / "run/model.safetensors"),
+            read_text(folder / "plain/model.safetensors"));
+}
+
 TEST_F(RunFolder, KilledBeforeTheFirstCheckpointStartsAnew) {
   train_run(options(), folder / "whole");
   StopAfter observer(7);

@@ -46,7 +46,8 @@ TEST(Train, LearnsToClassifyWithEveryNormAndPlacement) {
   const Dataset data = three_clouds(300), test = three_clouds(90, 7);
   for (const Norm norm : {Norm::none, Norm::batch}) {
     for (const NormPlacement placement :
-         {NormPlacement::before_activation, NormPlacement::after_activation}) {
+         {NormPlacement::before_activation, NormPlacement::after_activation,
+          NormPlacement::before_linear}) {
       TrainOptions options = small();
       options.norm = norm;
       options.norm_placement = placement;
@@ -68,9 +69,28 @@ TEST(Train, LearnsToClassifyWithEveryNormAndPlacement) {
       const auto& confusion = result.test->confusion;
       EXPECT_EQ(static_cast<double>(confusion[0] + confusion[4] + confusion[8]) / 90,
                 result.test->accuracy);
-      EXPECT_EQ(result.model.network.running(0).updates, norm == Norm::batch ? 17 * 6 : 0);
+      EXPECT_EQ(result.model.network.running(1).updates, norm == Norm::batch ? 17 * 6 : 0);
     }
   }
+}
+
+TEST(Train, LearnsWithResidualBlocks) {
+  TrainOptions options = small();
+  options.residual = true;
+  options.hidden = {8, 16, 16};
+  options.dropout = 0.1;
+  Log log;
+  const Dataset data = three_clouds(300), test = three_clouds(90, 7);
+  const TrainResult result = train(data, options, &test, &log);
+  EXPECT_GT(result.test->accuracy, 0.93);
+  ASSERT_EQ(log.plan.network.blocks.size(), 6u);  // linear, two for each residual block, output
+  EXPECT_EQ(log.plan.network.blocks[4].residual, 2);
+  EXPECT_EQ(log.plan.network.blocks[5].norm, Norm::batch);
+  EXPECT_EQ(log.plan.network.blocks[5].input_activation, Activation::relu);
+  EXPECT_EQ(result.model.network.running(5).updates, 17 * 6);
+  const auto expected = parameters_of(result.model);
+  options.threads = 3;
+  EXPECT_EQ(parameters_of(train(data, options).model), expected);
 }
 
 TEST(Train, InitScaleIsAFactorOfTheInitialWeights) {

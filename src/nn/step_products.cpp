@@ -1,0 +1,76 @@
+#include "nn/step_products.hpp"
+
+#include <algorithm>
+
+#include "core/sizes.hpp"
+#include "core/threads.hpp"
+#include "kernels/gemm.hpp"
+#include "nn/row_block.hpp"
+
+namespace evenrow::nn {
+namespace {
+
+std::vector<float> random_values(std::int64_t count) {
+  std::vector<float> values(static_cast<std::size_t>(count));
+  std::uint32_t state = 1;
+  for (float& value : values) {
+    state = state * 1664525u + 1013904223u;
+    value = static_cast<float>(state >> 8) * 0x1p-24f - 0.5f;
+  }
+  return values;
+}
+
+}  // namespace
+
+StepProducts::StepProducts(const NetworkSpec& spec, std::int64_t examples, int threads)
+    : threads_(threads), examples_(examples) {
+  std::int64_t widest = spec.inputs, weights = 0;
+  for (std::size_t b = 0; b < spec.blocks.size(); ++b) {
+    const std::int64_t inputs = spec.inputs_of(b), units = spec.blocks[b].units;
+    layers_.push_back(
+        {inputs, units, random_values(inputs * units), random_values(inputs * examples)});
+    widest = std::max(widest, units);
+    weights = std::max(weights, inputs * units);
+    operations_ += (b == 0 ? 4.0 : 6.0) * static_cast<double>(inputs * units * examples);
+  }
+  gradient_ = random_values(widest * examples);
+  result_.resize(static_cast<std::size_t>(std::max(widest * examples, weights)));
+}
+
+template <class Block>
+void StepProducts::product(std::int64_t rows, const Block& block) const {
+  core::parallel_for(threads_, core::block_count(rows, kRowBlock), [&](std::int64_t task) {
+    const std::int64_t first = task * kRowBlock;
+    block(first, std::min(kRowBlock, rows - first));
+  });
+}
+
+void StepProducts::run() {
+  using kernels::Transpose;
+  const core::SignalsWait wait;
+  const std::int64_t n = examples_;
+  for (std::size_t b = 0; b < layers_.size(); ++b) {
+    const std::int64_t in = layers_[b].inputs;
+    const float *w = layers_[b].weight.data(), *x = layers_[b].activations.data();
+    product(layers_[b].units, [&](std::int64_t first, std::int64_t rows) {
+      kernels::gemm(Transpose::no, b == 0 ? Transpose::yes : Transpose::no, rows, n, in,
+                    w + first * in, in, x, b == 0 ? in : n, result_.data() + first * n, n);
+    });
+  }
+  const float* const dz = gradient_.data();
+  for (std::size_t b = layers_.size(); b-- > 0;) {
+    const std::int64_t in = layers_[b].inputs, units = layers_[b].units;
+    const float *w = layers_[b].weight.data(), *x = layers_[b].activations.data();
+    product(units, [&](std::int64_t first, std::int64_t rows) {
+      kernels::gemm(Transpose::no, b == 0 ? Transpose::no : Transpose::yes, rows, in, n,
+                    dz + first * n, n, x, b == 0 ? in : n, result_.data() + first * in, in);
+    });
+    if (b == 0) continue;
+    product(in, [&](std::int64_t first, std::int64_t rows) {
+      kernels::gemm(Transpose::yes, Transpose::no, rows, n, units, w + first, in, dz, n,
+                    result_.data() + first * n, n);
+    });
+  }
+}
+
+}  // namespace evenrow::nn

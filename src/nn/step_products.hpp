@@ -1,0 +1,37 @@
+// The matrix products of a training step and nothing else: what no trainer on this library of
+// products can go below. Benchmarks measure steps against it.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "evenrow/network.hpp"
+
+namespace evenrow::nn {
+
+class StepProducts {
+ public:
+  StepProducts(const NetworkSpec& spec, std::int64_t examples, int threads);
+
+  /// The products as TrainingPass calls them, forward and backward, in the same blocks of rows.
+  void run();
+
+  /// Floating-point operations of run(): two for each multiplication and addition.
+  double operations() const noexcept { return operations_; }
+
+ private:
+  struct Layer {
+    std::int64_t inputs = 0, units = 0;
+    std::vector<float> weight, activations;
+  };
+  template <class Block>
+  void product(std::int64_t rows, const Block& block) const;
+
+  int threads_;
+  std::int64_t examples_;
+  double operations_ = 0;
+  std::vector<Layer> layers_;
+  std::vector<float> gradient_, result_;
+};
+
+}  // namespace evenrow::nn
