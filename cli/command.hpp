@@ -31,5 +31,6 @@ Command add_bench(CLI::App& app);
 Command add_lr_find(CLI::App& app);
 Command add_compare(CLI::App& app);
 Command add_report(CLI::App& app);
+Command add_tune(CLI::App& app);
 
 }  // namespace evenrow::cli

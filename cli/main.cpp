@@ -38,8 +38,9 @@ Exit run(int argc, char** argv) {
   app.set_help_flag("-h,--help", "Show this help; after a verb, that verb's.");
   app.set_version_flag("--version", "evenrow " EVENROW_VERSION, "Show the version.");
   app.require_subcommand(1);
-  const std::array commands{add_train(app),   add_evaluate(app), add_predict(app), add_inspect(app),
-                            add_lr_find(app), add_compare(app),  add_report(app),  add_bench(app)};
+  const std::array commands{add_train(app),   add_evaluate(app), add_predict(app),
+                            add_inspect(app), add_lr_find(app),  add_compare(app),
+                            add_tune(app),    add_report(app),   add_bench(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForVersion& version) {

@@ -13,5 +13,7 @@
 #include "evenrow/model.hpp"
 #include "evenrow/network.hpp"
 #include "evenrow/optimizer.hpp"
+#include "evenrow/study.hpp"
 #include "evenrow/train.hpp"
 #include "evenrow/training_pass.hpp"
+#include "evenrow/tune.hpp"

@@ -20,7 +20,8 @@ enum class Purpose : std::uint32_t {
   dropout = 3,
   split = 4,
   test = 5,
-  bootstrap = 6
+  bootstrap = 6,
+  search = 7
 };
 
 /// The random numbers of one purpose and one `instance` (a layer, an epoch, a step).

@@ -9,8 +9,10 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <exception>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 namespace evenrow::core {
 namespace {
@@ -161,6 +163,24 @@ int resolve_threads(int requested) noexcept {
 
 void run_on_threads(int threads, std::int64_t count, RangeTask task) noexcept {
   pool().run(threads, count, task);
+}
+
+void run_side_by_side(int threads, const std::function<void()>& body) {
+  std::exception_ptr first;
+  std::mutex mutex;
+  const auto guarded = [&] {
+    try {
+      body();
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!first) first = std::current_exception();
+    }
+  };
+  std::vector<std::thread> others;
+  for (int i = 1; i < threads; ++i) others.emplace_back(guarded);
+  guarded();
+  for (std::thread& other : others) other.join();
+  if (first) std::rethrow_exception(first);
 }
 
 }  // namespace evenrow::core

@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <type_traits>
 
@@ -73,5 +74,10 @@ void parallel_for_backwards(int threads, std::int64_t count, Task&& task) {
     for (std::int64_t i = last; i-- > first;) task(i);
   });
 }
+
+/// Runs body() on `threads` threads, this one included, each once, and returns when all have. For
+/// work whose order does not matter: nothing fixes who does what. Afterwards the first exception
+/// that left a body is thrown again.
+void run_side_by_side(int threads, const std::function<void()>& body);
 
 }  // namespace evenrow::core

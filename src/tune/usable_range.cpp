@@ -32,33 +32,33 @@ namespace {
 
 constexpr std::int64_t kDraws = 1000;
 
-enum class Scale { decades, doublings, linear };
+enum class Axis { decades, doublings, linear };
 
-Scale scale_of(Vary vary) {
+Axis scale_of(Vary vary) {
   switch (vary) {
     case Vary::learning_rate:
     case Vary::init_scale:
     case Vary::input_scale:
-      return Scale::decades;
+      return Axis::decades;
     case Vary::batch_size:
-      return Scale::doublings;
+      return Axis::doublings;
     case Vary::depth:
     case Vary::seed:
       break;
   }
-  return Scale::linear;
+  return Axis::linear;
 }
 
-double position(Scale scale, double value) {
-  return scale == Scale::decades     ? std::log10(value)
-         : scale == Scale::doublings ? std::log2(value)
-                                     : value;
+double position(Axis scale, double value) {
+  return scale == Axis::decades     ? std::log10(value)
+         : scale == Axis::doublings ? std::log2(value)
+                                    : value;
 }
 
-double value_at(Scale scale, double at) {
-  return scale == Scale::decades     ? std::pow(10.0, at)
-         : scale == Scale::doublings ? std::exp2(at)
-                                     : at;
+double value_at(Axis scale, double at) {
+  return scale == Axis::decades     ? std::pow(10.0, at)
+         : scale == Axis::doublings ? std::exp2(at)
+                                    : at;
 }
 
 // What a run is worth, by norm, value and seed.
@@ -174,10 +174,10 @@ void count_usable_seeds(Comparison& comparison, const Scores& scores) {
 
 const char* unit_of(Vary vary) {
   if (vary == Vary::seed) return "seeds";
-  const tuning::Scale scale = tuning::scale_of(vary);
-  return scale == tuning::Scale::decades     ? "decades"
-         : scale == tuning::Scale::doublings ? "doublings"
-                                             : "blocks";
+  const tuning::Axis scale = tuning::scale_of(vary);
+  return scale == tuning::Axis::decades     ? "decades"
+         : scale == tuning::Axis::doublings ? "doublings"
+                                            : "blocks";
 }
 
 void find_usable_ranges(Comparison& comparison) {
@@ -186,7 +186,7 @@ void find_usable_ranges(Comparison& comparison) {
   const Scores scores(comparison);
   if (comparison.vary == Vary::seed) return count_usable_seeds(comparison, scores);
 
-  const Scale scale = scale_of(comparison.vary);
+  const Axis scale = scale_of(comparison.vary);
   std::vector<double> positions;
   for (const double value : comparison.values) positions.push_back(position(scale, value));
   const auto averages = scores.averages(all_indices(scores.seeds()));

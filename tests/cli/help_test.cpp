@@ -34,7 +34,7 @@ TEST_P(Help, ShowsUsageAndAnExampleIn80Columns) {
 
 INSTANTIATE_TEST_SUITE_P(Verbs, Help,
                          testing::Values("", "train", "evaluate", "predict", "inspect", "lr-find",
-                                         "compare", "report", "bench"),
+                                         "compare", "tune", "report", "bench"),
                          [](const auto& verb_info) {
                            std::string verb = verb_info.param;
                            std::erase(verb, '-');

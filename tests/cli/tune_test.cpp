@@ -1,0 +1,123 @@
+// evenrow tune as a user runs it: to its end, stopped and gone on with, and with bad input.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "cli/program.hpp"
+
+namespace evenrow::test {
+namespace {
+
+using testing::HasSubstr;
+
+class Tune : public testing::Test {
+ protected:
+  void SetUp() override { place_.write("flowers.csv", flowers_csv()); }
+
+  std::vector<std::string> tune(const std::string& out, std::vector<std::string> more = {}) {
+    std::vector<std::string> arguments{"tune",     "flowers.csv", "--out",    out,
+                                       "--trials", "12",          "--epochs", "9"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  }
+
+  void expect_refused(const std::vector<std::string>& more, int exit, const std::string& message) {
+    const Outcome outcome = place_.run(tune("refused", more));
+    EXPECT_EQ(outcome.exit, exit) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr(message));
+    EXPECT_EQ(line_count(outcome.err), 1);
+    EXPECT_FALSE(place_.has("refused"));
+  }
+
+  // The states and values of the trials, without times and names of processes.
+  std::string results(const std::string& out) {
+    std::string text;
+    std::istringstream lines(place_.read(out + "/journal.log"));
+    for (std::string line; std::getline(lines, line);) {
+      const std::size_t id = line.find("\"trial_id\""), end = line.find(",\"datetime");
+      if (line.starts_with("{\"op_code\":6")) text += line.substr(id, end - id) + "\n";
+    }
+    return text;
+  }
+
+  Workplace place_;
+};
+
+TEST_F(Tune, EndsWithATableAndOptionsToTrainWith) {
+  const Outcome outcome = place_.run(tune("study", {"--retrain", "--norm", "batch"}));
+  ASSERT_EQ(outcome.exit, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("12 trials: "));
+  EXPECT_THAT(outcome.out, HasSubstr("\ntrial  accuracy"));
+  EXPECT_THAT(outcome.out, HasSubstr("What counted most: "));
+  EXPECT_THAT(outcome.err, HasSubstr("12/12"));
+  EXPECT_THAT(place_.read("study/best.toml"), HasSubstr("norm = \"batch\""));
+  std::istringstream lines(outcome.out);
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80u) << line;
+  EXPECT_EQ(place_.run({"train", "--config", "study/best.toml", "--out", "run"}).exit, 0);
+  const std::size_t at = outcome.out.find("study/best-");
+  ASSERT_NE(at, std::string::npos);
+  const std::string model = outcome.out.substr(at, outcome.out.find('\n', at) - at);
+  EXPECT_EQ(place_.run({"evaluate", model, "flowers.csv"}).exit, 0);
+  // Nothing is left to do; more trials may be added.
+  EXPECT_EQ(place_.run(tune("study", {"--norm", "batch"})).out.find("12 trials"), 1u);
+  EXPECT_EQ(place_.run(tune("study", {"--norm", "batch", "--trials", "14"})).out.find("14 trials"),
+            1u);
+}
+
+TEST_F(Tune, CtrlCStopsAndTheSameCommandGoesOn) {
+  ASSERT_EQ(place_.run(tune("whole", {"--jobs", "1"})).exit, 0);
+  const pid_t child = place_.start(tune("stopped", {"--jobs", "1"}), "out.txt", "err.txt");
+  while (!place_.has("err.txt") || place_.read("err.txt").find(" trial 1 ") == std::string::npos) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  ::kill(child, SIGINT);
+  const Outcome stopped = place_.wait(child, "out.txt");
+  if (stopped.exit != 0) {  // or it was done before the signal came
+    EXPECT_EQ(stopped.exit, 130);
+    EXPECT_THAT(place_.read("err.txt"), HasSubstr("the same command goes on from here"));
+    EXPECT_NE(results("stopped"), results("whole"));
+  }
+  EXPECT_EQ(place_.run(tune("stopped", {"--jobs", "1"})).exit, 0);
+  EXPECT_EQ(results("stopped"), results("whole"));
+}
+
+TEST_F(Tune, TruncatedJournalIsRecoveredAndSaid) {
+  ASSERT_EQ(place_.run(tune("study")).exit, 0);
+  const std::string journal = place_.read("study/journal.log");
+  place_.write("study/journal.log", journal.substr(0, journal.size() - 30));
+  const Outcome outcome = place_.run(tune("study"));
+  EXPECT_EQ(outcome.exit, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("ended within a line, which was removed"));
+  EXPECT_THAT(outcome.err, HasSubstr("11 of them finished before"));
+}
+
+TEST_F(Tune, BadInputIsRefusedInOneLine) {
+  place_.write("unknown.toml", "[learning_rate]\nlow = 1\nhigh = 2\n");
+  place_.write("empty.toml", "[lr]\nlow = 1.0\nhigh = 0.1\n");
+  place_.write("zero.toml", "[lr]\nlow = 0.0\nhigh = 0.1\n");
+  expect_refused({"--space", "unknown.toml"}, 2, "unknown.toml, line 1: learning_rate: unknown");
+  expect_refused({"--space", "empty.toml"}, 2, "its range is empty: low is 1, high is 0.1");
+  expect_refused({"--space", "zero.toml"}, 2, "a log scale cannot begin at 0");
+  expect_refused({"--space", "zero.toml", "--lr", "1"}, 2, "no parameter to search");
+  expect_refused({"--search", "tpa"}, 2, "did you mean 'tpe'?");
+  expect_refused({"--norm", "bacth"}, 2, "did you mean 'batch'?");
+  expect_refused({"--metric", "rmse"}, 2, "expected accuracy or loss");
+  expect_refused({"--validation", "0"}, 2, "validation is 0");
+  expect_refused({"--trials", "0"}, 2, "trials is 0");
+  expect_refused({"--target", "specie"}, 3, "did you mean 'species'?");
+  ASSERT_EQ(place_.run(tune("study")).exit, 0);
+  const Outcome other = place_.run(tune("study", {"--seed", "2"}));
+  EXPECT_EQ(other.exit, 3);
+  EXPECT_THAT(other.err, HasSubstr("this journal belongs to another study"));
+}
+
+}  // namespace
+}  // namespace evenrow::test

@@ -1,0 +1,232 @@
+// The search for options of training: spaces from files, killed and stopped searches, failures.
+#include "tune/train_search.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "support/python.hpp"
+#include "support/temporary_folder.hpp"
+#include "support/throws_error.hpp"
+#include "tune/train_space.hpp"
+
+namespace evenrow {
+namespace {
+
+using testing::HasSubstr;
+using tuning::SearchObserver;
+using tuning::SearchResult;
+using tuning::TrainingSearch;
+
+// 150 rows of 3 classes that a small network tells apart, mostly.
+std::string write_classes(const TemporaryFolder& folder) {
+  std::string text = "a,b,class\n";
+  for (int i = 0; i < 150; ++i) {
+    const double noise = std::sin(i * 12.9898) * 1.2;
+    text += std::to_string(i % 3 + noise) + "," + std::to_string(i % 3 - noise * noise) + "," +
+            "xyz"[i % 3] + "\n";
+  }
+  return folder.write("classes.csv", text);
+}
+
+TrainingSearch small_search(const std::string& data, std::int64_t trials = 12) {
+  TrainingSearch search;
+  search.training.data = data;
+  search.training.hidden = {8};
+  search.training.epochs = 9;
+  search.training.validation = 0.3;
+  search.training.threads = 1;
+  search.space = tuning::training_space(
+      "[lr]\nlow = 1e-3\nhigh = 1.0\n[batch_size]\nlow = 8\nhigh = 64\n"
+      "[norm]\nvalues = [\"batch\", \"none\"]\n[norm_new_weight]\nlow = 0.05\nhigh = 0.5\n",
+      "test");
+  search.search = {.trials = trials, .pruner = Pruner::asha, .jobs = 2};
+  return search;
+}
+
+void expect_same_trials(const Study& a, const Study& b) {
+  ASSERT_EQ(a.trials.size(), b.trials.size());
+  for (std::size_t i = 0; i < a.trials.size(); ++i) {
+    EXPECT_EQ(a.trials[i].number, b.trials[i].number) << i;
+    EXPECT_EQ(a.trials[i].parameters, b.trials[i].parameters) << i;
+    EXPECT_EQ(a.trials[i].state, b.trials[i].state) << i;
+    EXPECT_EQ(a.trials[i].value, b.trials[i].value) << i;
+    EXPECT_EQ(a.trials[i].intermediate, b.trials[i].intermediate) << i;
+  }
+}
+
+TEST(TrainingSpace, DefaultsAndScales) {
+  const Space space = tuning::training_space(tuning::kDefaultSpace, "default");
+  const auto find = [&](const std::string& name) {
+    return *std::ranges::find(space, name, &Parameter::name);
+  };
+  EXPECT_EQ(find("lr").scale, Scale::log);
+  EXPECT_EQ(find("beta2").scale, Scale::one_minus_log);
+  EXPECT_EQ(find("dropout").scale, Scale::linear);
+  EXPECT_EQ(find("hidden.3").condition->at_least, 3);
+  EXPECT_EQ(find("momentum").condition->parameter, "optimizer");
+  // Options of any trial can be trained with.
+  Tuner tuner(space, {.trials = 50, .search = Search::random});
+  for (int i = 0; i < 50; ++i) {
+    const TrialParameters parameters = tuner.ask().trial.parameters;
+    const TrainOptions options = tuning::options_of({.data = "x.csv"}, parameters);
+    EXPECT_NO_THROW(check(options));
+    EXPECT_EQ(std::ssize(options.hidden), parameters.integer("hidden.depth"));
+    EXPECT_EQ(options.learning_rate, parameters.real("lr"));
+    EXPECT_EQ(options.norm == Norm::batch, parameters.has("norm_new_weight"));
+  }
+}
+
+TEST(TrainingSpace, BadFilesAreRefusedWithTheirLine) {
+  const auto refused = [](const std::string& text, const std::string& message) {
+    EXPECT_THAT([&] { tuning::training_space(text, "s.toml"); },
+                ThrowsError(ErrorKind::usage, "s.toml, line " + message));
+  };
+  refused("[lr\n", "1: not TOML");
+  refused("\n[droput]\nlow = 0\nhigh = 1\n", "2: droput: unknown option (did you mean 'dropout'?)");
+  refused("[lr]\nlow = 1e-3\nhihg = 1\n", "3: lr: unknown key hihg (did you mean 'high'?)");
+  refused("[lr]\nlow = 1\n", "1: lr: high is missing");
+  refused("[lr]\nlow = 1\nhigh = 0.1\n", "1: parameter lr: its range is empty");
+  refused("[lr]\nlow = 0\nhigh = 1\n", "1: parameter lr: a log scale cannot begin at 0");
+  refused("[lr]\nlow = 1\nhigh = 2\nscale = \"lgo\"\n", "4: lr: scale is 'lgo', expected one of");
+  refused("[batch_size]\nlow = 1.5\nhigh = 2\n", "2: batch_size: low is not a whole number");
+  refused("[norm]\nvalues = [\"bacth\"]\n", "2: norm: 'bacth' is not one of none, batch (did you");
+  refused("[hidden]\ndepth = [1, 2]\nunits = [0, 9]\n", "1: parameter hidden.1: a log scale");
+  refused("[hidden]\ndepth = 3\nunits = [1, 9]\n", "2: hidden: depth is not [low, high]");
+  refused("[epochs]\nlow = 1\nhigh = 2\n", "1: epochs is not searched");
+  refused("lr = 3\n", "1: lr: expected a table [lr]");
+}
+
+TEST(TrainSearch, SameTrialsForAnyNumberOfJobs) {
+  const TemporaryFolder folder;
+  TrainingSearch search = small_search(write_classes(folder));
+  SearchObserver silent;
+  search.search.jobs = 1;
+  const SearchResult one = tuning::search_training(search, folder / "1", silent);
+  search.search.jobs = 4;
+  const SearchResult four = tuning::search_training(search, folder / "4", silent);
+  expect_same_trials(one.study, four.study);
+  EXPECT_EQ(one.study.direction, Direction::maximize);
+  // The best is what its file says, and training it again gives its score.
+  TrainOptions best = options_from_toml(read_text(folder / "1" / "best.toml"));
+  EXPECT_EQ(to_toml(best), to_toml(one.best));
+  const TrainResult again = train(read_dataset(best.data), best);
+  EXPECT_EQ(again.validation->accuracy, *best_trial(one.study)->value);
+}
+
+pid_t start_search(const TrainingSearch& search, const std::filesystem::path& folder) {
+  const pid_t child = ::fork();
+  if (child != 0) return child;
+  SearchObserver silent;
+  int code = 0;
+  try {
+    tuning::search_training(search, folder, silent);
+  } catch (const std::exception&) {
+    code = 1;
+  }
+  ::_exit(code);
+}
+
+TEST(TrainSearch, KilledAtAnyTimeNothingFinishedIsLostOrRunsTwice) {
+  const TemporaryFolder folder;
+  const TrainingSearch search = small_search(write_classes(folder), 16);
+  SearchObserver silent;
+  const SearchResult whole = tuning::search_training(search, folder / "whole", silent);
+  const auto killed = folder / "killed";
+  for (const useconds_t pause : {30000u, 5000u, 60000u, 45000u}) {
+    const pid_t child = start_search(search, killed);
+    ::usleep(pause);
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    if (!std::filesystem::exists(killed / "journal.log") ||
+        read_text(killed / "journal.log").empty()) {
+      continue;
+    }
+    ASSERT_NO_FATAL_FAILURE(run_python("optuna_peer.py", {"dump", killed / "journal.log", "evenrow",
+                                                          (folder / "out.json").string()}));
+  }
+  const SearchResult rest = tuning::search_training(search, killed, silent);
+  expect_same_trials(whole.study, rest.study);
+  std::map<std::int64_t, int> begun, ended;
+  std::ifstream lines(killed / "journal.log");
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("{\"op_code\":4")) ++begun[std::ssize(begun)];
+    if (line.starts_with("{\"op_code\":6")) {
+      const std::size_t at = line.find("\"trial_id\":") + 11;
+      ++ended[std::stoll(line.substr(at))];
+    }
+  }
+  EXPECT_EQ(begun.size(), 16u);
+  EXPECT_EQ(ended.size(), 16u);
+  for (const auto& [trial, count] : ended) EXPECT_EQ(count, 1) << trial;
+}
+
+TEST(TrainSearch, KilledWorkerIsAFailedTrialAndTheOthersGoOn) {
+  const TemporaryFolder folder;
+  TrainingSearch search = small_search(write_classes(folder), 6);
+  search.training.epochs = 27;
+  // Kills the first worker that it sees, from its own process.
+  struct Killer : SearchObserver {
+    bool stop_requested() override {
+      std::ifstream children("/proc/self/task/" + std::to_string(::getpid()) + "/children");
+      pid_t child = 0;
+      if (!killed && children >> child) killed = ::kill(child, SIGKILL) == 0;
+      return false;
+    }
+    bool killed = false;
+  } killer;
+  const SearchResult result = tuning::search_training(search, folder / "study", killer);
+  ASSERT_EQ(result.study.trials.size(), 6u);
+  int failed = 0;
+  for (const StudyTrial& trial : result.study.trials) {
+    if (trial.state != TrialState::failed) continue;
+    ++failed;
+    EXPECT_THAT(trial.attributes.at("failure"), HasSubstr("killed by signal 9"));
+  }
+  EXPECT_EQ(failed, killer.killed ? 1 : 0);
+  EXPECT_TRUE(killer.killed);
+}
+
+TEST(TrainSearch, StoppedGoesOnAndBadInputIsRefused) {
+  const TemporaryFolder folder;
+  const TrainingSearch search = small_search(write_classes(folder));
+  struct Stopper : SearchObserver {
+    void on_trial(const Study&, const StudyTrial&) override { ++ended; }
+    bool stop_requested() override { return ended >= 3; }
+    int ended = 0;
+  } stopper;
+  SearchObserver silent;
+  const SearchResult whole = tuning::search_training(search, folder / "whole", silent);
+  EXPECT_TRUE(tuning::search_training(search, folder / "part", stopper).stopped);
+  EXPECT_LT(read_study(folder / "part").trials.size(), 12u);
+  expect_same_trials(whole.study, tuning::search_training(search, folder / "part", silent).study);
+
+  TrainingSearch other = search;
+  other.training.epochs = 3;
+  EXPECT_THAT([&] { tuning::search_training(other, folder / "part", silent); },
+              ThrowsError(ErrorKind::data, "belongs to another study: it has \"epochs = 9\""));
+  EXPECT_THAT([&] { tuning::search_training(search, folder.path(), silent); },
+              ThrowsError(ErrorKind::usage, "but no study (journal.log)"));
+  other = search;
+  other.metric = tuning::Metric::rmse;
+  EXPECT_THAT([&] { tuning::search_training(other, folder / "new", silent); },
+              ThrowsError(ErrorKind::usage, "metric rmse is of regression"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "new"));
+  other = search;
+  other.search.trials = 2;
+  other.space = tuning::training_space("[batch_size]\nvalues = [1]\n", "test");
+  other.training.norm = Norm::batch;
+  EXPECT_THAT([&] { tuning::search_training(other, folder / "failed", silent); },
+              ThrowsError(ErrorKind::training, "no trial came to its end, 2 of 2 failed"));
+  EXPECT_EQ(read_study(folder / "failed").trials[1].state, TrialState::failed);
+}
+
+}  // namespace
+}  // namespace evenrow
