@@ -10,6 +10,7 @@
 #include "output.hpp"
 #include "report/sections.hpp"
 #include "report_sources.hpp"
+#include "report_study.hpp"
 
 namespace evenrow::cli {
 namespace {
@@ -36,6 +37,8 @@ Exit run(const ReportArguments& arguments) {
     std::error_code ignored;
     if (fs::exists(folder / "compare.json", ignored)) {
       sources.comparisons.push_back(reader.comparison(folder));
+    } else if (fs::exists(folder / "journal.log", ignored)) {
+      sources.studies.push_back(study_data(folder));
     } else if (fs::exists(folder / "config.toml", ignored)) {
       sources.runs.push_back(reader.run(folder));
     } else if (fs::exists(folder / "comparison.toml", ignored)) {
@@ -44,8 +47,8 @@ Exit run(const ReportArguments& arguments) {
                  argument);
     } else {
       core::fail(ErrorKind::io,
-                 "{}: nothing to report on there: it has neither config.toml (a run) nor "
-                 "compare.json (a comparison)",
+                 "{}: nothing to report on there: it has neither config.toml (a run), "
+                 "compare.json (a comparison) nor journal.log (a study)",
                  argument);
     }
   }
@@ -60,20 +63,21 @@ Exit run(const ReportArguments& arguments) {
 
 Command add_report(CLI::App& app) {
   CLI::App* parser = add_verb(
-      app, "report", "report RUN|COMPARISON... [-o FILE.html] [OPTION]...",
+      app, "report", "report RUN|COMPARISON|STUDY... [-o FILE.html] [OPTION]...",
       "Writes one HTML page about training runs: pictures, tables, and a sentence under each "
       "picture that says what it shows on this data.\n\n"
       "Runs: loss and accuracy over the epochs, beside each other; with train --observe what late "
       "layers see over time, gradients by depth and units that are off; the confusion matrix and "
       "examples that were wrong, of the test data or else of the validation part; configurations "
-      "and times. Comparisons: the result for every value and its usable range. The page is one "
-      "file that loads nothing, so that it can be mailed and opened anywhere; the same folders "
-      "give the same page. It holds examples of the data unless --no-examples is given.",
+      "and times. Comparisons: the result for every value and its usable range. Studies: progress, "
+      "parameters of all trials, and which of them mattered. The page is one file that loads "
+      "nothing, so that it can be mailed and opened anywhere; the same folders give the same page. "
+      "It holds examples of the data unless --no-examples is given.",
       "evenrow report runs/with-batch-norm runs/without -o report.html");
   auto arguments = std::make_shared<ReportArguments>();
   parser
       ->add_option("FOLDER", arguments->folders,
-                   "The folder of a run or a comparison; one or more.")
+                   "The folder of a run, a comparison or a study; one or more.")
       ->required();
   parser
       ->add_option("-o,--output", arguments->out,
