@@ -46,6 +46,10 @@ struct TuneOptions {
   std::string context{};
 };
 
+/// Throws (usage) and names what is wrong: a space or options that are none, such as an empty range
+/// or a log scale at zero.
+void check(const Space& space, const TuneOptions& options);
+
 /// Parameters of one trial.
 class TrialParameters {
  public:
@@ -85,8 +89,8 @@ class Tuner {
   };
 
   /// Goes on with the journal if there is one: finished trials stay, those that were running are
-  /// given out again. Errors: (usage) a space or options that are none, such as an empty range or
-  /// a log scale at zero; (data) a journal of another study, or a malformed line, with its number.
+  /// given out again. Errors: see check(); (data) a journal of another study, or a malformed line,
+  /// with its number.
   Tuner(Space space, TuneOptions options);
   ~Tuner();
   Tuner(Tuner&&) noexcept;

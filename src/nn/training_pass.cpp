@@ -1,5 +1,6 @@
 // Forward, loss and backward of a network of dense blocks, fused by blocks of rows: the GEMM that
 // makes a block of rows is followed at once, while they are hot, by all that happens to them.
+// (A long file: forward and backward mirror each other step by step, and are read together.)
 // A row belongs to one task, so batch norm needs no reduction across threads, and a task is the
 // same whoever runs it.
 #include "evenrow/training_pass.hpp"

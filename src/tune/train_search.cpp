@@ -234,6 +234,7 @@ SearchResult search_training(const TrainingSearch& search, const fs::path& folde
   options.journal = folder / "journal.log";
   options.context = context_of(search.training, data.fingerprint, result.metric);
 
+  check(search.space, options);
   make_folder(folder);
   // Trials inherit it: it is free only when the last process of a command has gone.
   const io::FolderLock lock(folder, "tuning", kLockPatience);

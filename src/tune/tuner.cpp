@@ -19,20 +19,6 @@ constexpr const char* kPlaceKey = "evenrow:trial";
 constexpr const char* kSearchKey = "evenrow:search";
 constexpr const char* kFailureKey = "failure";
 
-void check(const TuneOptions& o) {
-  const auto at_least = [](std::int64_t value, std::int64_t least, const char* name) {
-    if (value < least) {
-      core::fail(ErrorKind::usage, "{} is {}, expected at least {}", name, value, least);
-    }
-  };
-  at_least(o.trials, 1, "trials");
-  at_least(o.jobs, 1, "jobs");
-  at_least(o.lag, 1, "lag");
-  at_least(o.eta, 2, "eta");
-  at_least(o.first_rung, 1, "first_rung");
-  if (o.study.empty()) core::fail(ErrorKind::usage, "study is empty, expected a name");
-}
-
 // What decides the trials, a "key = value" a line.
 std::string search_text(const Space& space, const TuneOptions& o) {
   std::string text =
@@ -224,9 +210,23 @@ struct Tuner::State {
   }
 };
 
-Tuner::Tuner(Space space, TuneOptions options) {
+void check(const Space& space, const TuneOptions& o) {
   tuning::check(space);
-  check(options);
+  const auto at_least = [](std::int64_t value, std::int64_t least, const char* name) {
+    if (value < least) {
+      core::fail(ErrorKind::usage, "{} is {}, expected at least {}", name, value, least);
+    }
+  };
+  at_least(o.trials, 1, "trials");
+  at_least(o.jobs, 1, "jobs");
+  at_least(o.lag, 1, "lag");
+  at_least(o.eta, 2, "eta");
+  at_least(o.first_rung, 1, "first_rung");
+  if (o.study.empty()) core::fail(ErrorKind::usage, "study is empty, expected a name");
+}
+
+Tuner::Tuner(Space space, TuneOptions options) {
+  check(space, options);
   state_ = std::make_unique<State>(State{.space = std::make_shared<const Space>(std::move(space)),
                                          .options = std::move(options)});
   state_->open_journal();

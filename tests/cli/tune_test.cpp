@@ -23,8 +23,10 @@ class Tune : public testing::Test {
   void SetUp() override { place_.write("flowers.csv", flowers_csv()); }
 
   std::vector<std::string> tune(const std::string& out, std::vector<std::string> more = {}) {
-    std::vector<std::string> arguments{"tune",     "flowers.csv", "--out",    out,
-                                       "--trials", "12",          "--epochs", "9"};
+    std::vector<std::string> arguments{"tune", "flowers.csv", "--out", out, "--epochs", "9"};
+    if (std::ranges::find(more, "--trials") == more.end()) {
+      more.insert(more.end(), {"--trials", "12"});
+    }
     arguments.insert(arguments.end(), more.begin(), more.end());
     return arguments;
   }
@@ -74,15 +76,15 @@ TEST_F(Tune, EndsWithATableAndOptionsToTrainWith) {
 
 TEST_F(Tune, CtrlCStopsAndTheSameCommandGoesOn) {
   ASSERT_EQ(place_.run(tune("whole", {"--jobs", "1"})).exit, 0);
-  const pid_t child = place_.start(tune("stopped", {"--jobs", "1"}), "out.txt", "err.txt");
-  while (!place_.has("err.txt") || place_.read("err.txt").find(" trial 1 ") == std::string::npos) {
+  const pid_t child = place_.start(tune("stopped", {"--jobs", "1"}));
+  while (!place_.has("stderr") || place_.read("stderr").find(" trial 1 ") == std::string::npos) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   ::kill(child, SIGINT);
-  const Outcome stopped = place_.wait(child, "out.txt");
+  const Outcome stopped = place_.wait(child);
   if (stopped.exit != 0) {  // or it was done before the signal came
     EXPECT_EQ(stopped.exit, 130);
-    EXPECT_THAT(place_.read("err.txt"), HasSubstr("the same command goes on from here"));
+    EXPECT_THAT(place_.read("stderr"), HasSubstr("the same command goes on from here"));
     EXPECT_NE(results("stopped"), results("whole"));
   }
   EXPECT_EQ(place_.run(tune("stopped", {"--jobs", "1"})).exit, 0);
