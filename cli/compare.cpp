@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <set>
@@ -18,8 +19,10 @@
 #include "core/nearest.hpp"
 #include "evenrow/compare.hpp"
 #include "help.hpp"
+#include "io/atomic_file.hpp"
 #include "nn/names.hpp"
 #include "output.hpp"
+#include "report.hpp"
 #include "report/numbers.hpp"
 #include "report/table.hpp"
 #include "report/terminal.hpp"
@@ -228,7 +231,10 @@ Exit run(const CompareArguments& arguments) {
     write_note("stopped; the same command goes on from here");
     return Exit::interrupted;
   }
-  write_result("\n" + result_text(comparison, arguments.out));
+  const std::filesystem::path page = std::filesystem::path(arguments.out) / "report.html";
+  io::write_file_atomically(page, report_html({arguments.out}, true, 0));
+  write_result("\n" + result_text(comparison, arguments.out) +
+               fmt::format("report:     {}\n", page.string()));
   return Exit::success;
 }
 
@@ -244,7 +250,8 @@ Command add_compare(CLI::App& app) {
       "a norm is where its validation accuracy, averaged over the seeds, comes within 2 points of "
       "the best of all (for regression: its R2 within 0.02), in factors of ten for learning rates "
       "and scales, with a 95 % bootstrap interval over the seeds.\n\n"
-      "DIR gets a run folder for each run (runs/) and the result (compare.json). Ctrl-C stops all "
+      "DIR gets a run folder for each run (runs/), the result (compare.json) and pictures of it "
+      "(report.html). Ctrl-C stops all "
       "runs with their state saved; the same command goes on, also after a crash, and trains only "
       "what is missing. More values, norms or seeds may be added in the same way.\n\n"
       "The other options are those of evenrow train.",

@@ -8,6 +8,7 @@
 #include "help.hpp"
 #include "io/atomic_file.hpp"
 #include "output.hpp"
+#include "report.hpp"
 #include "report/sections.hpp"
 #include "report_sources.hpp"
 #include "report_study.hpp"
@@ -30,9 +31,19 @@ std::string without_slash(std::string folder) {
 }
 
 Exit run(const ReportArguments& arguments) {
-  ReportReader reader(!arguments.without_examples, arguments.threads);
+  io::write_file_atomically(
+      arguments.out,
+      report_html(arguments.folders, !arguments.without_examples, arguments.threads));
+  write_result(arguments.out + "\n");
+  return Exit::success;
+}
+
+}  // namespace
+
+std::string report_html(const std::vector<std::string>& folders, bool examples, int threads) {
+  ReportReader reader(examples, threads);
   report::Sources sources;
-  for (const std::string& argument : arguments.folders) {
+  for (const std::string& argument : folders) {
     const fs::path folder = without_slash(argument);
     std::error_code ignored;
     if (fs::exists(folder / "compare.json", ignored)) {
@@ -52,14 +63,8 @@ Exit run(const ReportArguments& arguments) {
                  argument);
     }
   }
-  const std::string html =
-      report::page_html(report::report_page(std::move(sources), "evenrow " EVENROW_VERSION));
-  io::write_file_atomically(arguments.out, html);
-  write_result(arguments.out + "\n");
-  return Exit::success;
+  return report::page_html(report::report_page(std::move(sources), "evenrow " EVENROW_VERSION));
 }
-
-}  // namespace
 
 Command add_report(CLI::App& app) {
   CLI::App* parser = add_verb(

@@ -66,6 +66,7 @@ TEST(Compare, TellsTheUsableRange) {
   EXPECT_THAT(outcome.out, HasSubstr("diverged"));
   EXPECT_THAT(outcome.out, HasSubstr(" decades"));
   EXPECT_THAT(outcome.out, HasSubstr("comparison: rates/compare.json"));
+  EXPECT_THAT(place.read("rates/report.html"), HasSubstr("<!doctype html>"));
   std::istringstream lines(outcome.out + outcome.err);
   for (std::string line; std::getline(lines, line);) {
     EXPECT_LE(report::display_width(line), 80) << line;
