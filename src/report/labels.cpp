@@ -25,7 +25,8 @@ std::string value_of(const RunData& run, const std::string& key) {
 std::vector<std::string> differing_keys(const std::vector<RunData>& runs) {
   std::vector<std::string> keys;
   for (const RunData& run : runs) {
-    for (const auto& [key, value] : run.config) {
+    for (const auto& option : run.config) {
+      const std::string &key = option.first, &value = option.second;
       const bool told = std::ranges::find(kUntold, key) == kUntold.end() &&
                         std::ranges::find(keys, key) == keys.end();
       const bool differs = std::ranges::any_of(
@@ -34,7 +35,8 @@ std::vector<std::string> differing_keys(const std::vector<RunData>& runs) {
     }
   }
   // Batch norm is what this is about: first.
-  std::ranges::stable_partition(keys, [](const std::string& key) { return key == "norm"; });
+  std::stable_partition(keys.begin(), keys.end(),
+                        [](const std::string& key) { return key == "norm"; });
   return keys;
 }
 

@@ -235,7 +235,8 @@ std::vector<Block> configuration_blocks(const std::vector<RunData>& runs) {
   options.rows.push_back({"folder"});
   for (const RunData& run : runs) options.rows[0].push_back(run.folder);
   for (const RunData& run : runs) {
-    for (const auto& [key, value] : run.config) {
+    for (const auto& option : run.config) {
+      const std::string& key = option.first;
       const bool known =
           std::ranges::any_of(options.rows, [&](const auto& row) { return row[0] == key; });
       if (known) continue;
