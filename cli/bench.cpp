@@ -59,17 +59,6 @@ std::string ratio(double value) {
   return fmt::format("{:.2f}", value);
 }
 
-// Values that are neither all equal nor random: what they are does not change the time.
-std::vector<float> some_values(std::int64_t count) {
-  std::vector<float> values(static_cast<std::size_t>(count));
-  std::uint32_t state = 1;
-  for (float& value : values) {
-    state = state * 1664525u + 1013904223u;
-    value = static_cast<float>(state >> 8) * 0x1p-23f - 1.0f;
-  }
-  return values;
-}
-
 std::string processor_name() {
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);) {
@@ -78,6 +67,8 @@ std::string processor_name() {
   }
   return "unknown";
 }
+
+using nn::some_values;
 
 class Bench {
  public:

@@ -8,32 +8,28 @@
 #include "nn/row_block.hpp"
 
 namespace evenrow::nn {
-namespace {
 
-std::vector<float> random_values(std::int64_t count) {
+std::vector<float> some_values(std::int64_t count) {
   std::vector<float> values(static_cast<std::size_t>(count));
   std::uint32_t state = 1;
   for (float& value : values) {
     state = state * 1664525u + 1013904223u;
-    value = static_cast<float>(state >> 8) * 0x1p-24f - 0.5f;
+    value = static_cast<float>(state >> 8) * 0x1p-23f - 1.0f;
   }
   return values;
 }
-
-}  // namespace
 
 StepProducts::StepProducts(const NetworkSpec& spec, std::int64_t examples, int threads)
     : threads_(threads), examples_(examples) {
   std::int64_t widest = spec.inputs, weights = 0;
   for (std::size_t b = 0; b < spec.blocks.size(); ++b) {
     const std::int64_t inputs = spec.inputs_of(b), units = spec.blocks[b].units;
-    layers_.push_back(
-        {inputs, units, random_values(inputs * units), random_values(inputs * examples)});
+    layers_.push_back({inputs, units, some_values(inputs * units), some_values(inputs * examples)});
     widest = std::max(widest, units);
     weights = std::max(weights, inputs * units);
     operations_ += (b == 0 ? 4.0 : 6.0) * static_cast<double>(inputs * units * examples);
   }
-  gradient_ = random_values(widest * examples);
+  gradient_ = some_values(widest * examples);
   result_.resize(static_cast<std::size_t>(std::max(widest * examples, weights)));
 }
 

@@ -9,6 +9,10 @@
 
 namespace evenrow::nn {
 
+/// Values in [-1, 1) that are neither all equal nor slow to make: what they are does not change the
+/// time of what is measured on them.
+std::vector<float> some_values(std::int64_t count);
+
 class StepProducts {
  public:
   StepProducts(const NetworkSpec& spec, std::int64_t examples, int threads);
