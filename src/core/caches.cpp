@@ -35,11 +35,17 @@ std::int64_t listed(int wanted) noexcept {
 }
 
 // Not sysconf for the last level: on processors of several dies it adds up those of all of them.
+// A virtual machine with two of sixty processors is told of the whole cache, and gets its part of
+// it at best.
 CacheSizes found() noexcept {
+  constexpr std::int64_t kMostAProcessor = std::int64_t{16} << 20;
   const long own = ::sysconf(_SC_LEVEL2_CACHE_SIZE);
   const std::int64_t listed_own = listed(2), listed_shared = listed(3);
   const std::int64_t core = listed_own > 0 ? listed_own : own > 0 ? own : std::int64_t{1} << 20;
-  return {core, std::max(core, listed_shared > 0 ? listed_shared : std::int64_t{1} << 24)};
+  const std::int64_t share =
+      std::max<std::int64_t>(1, ::sysconf(_SC_NPROCESSORS_ONLN)) * kMostAProcessor;
+  const std::int64_t shared = listed_shared > 0 ? listed_shared : std::int64_t{1} << 24;
+  return {core, std::max(core, std::min(shared, share))};
 }
 
 }  // namespace

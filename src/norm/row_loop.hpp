@@ -234,8 +234,7 @@ class RowLoop {
       // fetched: memory is read and written at once, and what is reduced is in a cache already.
       const std::int64_t group = channels_together(inputs, slab);
       const std::int64_t own_cache = core::cache_sizes().core;
-      const bool fetch = short_segments() && view_.size() * read * kBytes > own_cache &&
-                         (slab + inputs) * group * threads_ <= core::cache_sizes().shared;
+      const bool fetch = view_.size() * read * kBytes > own_cache && two_fit_core(group * inputs);
       const std::int64_t leaves = core::block_count(count_, kernels::kLeaf);
       core::parallel_for(threads_, core::block_count(channels, group), [&](std::int64_t task) {
         const std::int64_t first = task * group, width = std::min(group, channels - first);
@@ -283,8 +282,14 @@ class RowLoop {
     return view_.outer > 1 && view_.inner * kBytes < kWorthFetching;
   }
 
+  // Whether what is read of a group stays in the core's cache while the next one's is fetched: the
+  // other half of it is for what else passes through.
+  static bool two_fit_core(std::int64_t inputs) noexcept {
+    return 2 * inputs <= core::cache_sizes().core / 2;
+  }
+
   // As many channels as stay in L1 or, where segments are short, as make up a piece of memory that
-  // is worth fetching while two groups (this one, and the next one's inputs) fit the core's cache.
+  // is worth fetching.
   std::int64_t channels_together(std::int64_t inputs, std::int64_t slab) const noexcept {
     const std::int64_t segment = view_.inner * kBytes;
     std::int64_t group = kInL1 / slab;
@@ -292,8 +297,8 @@ class RowLoop {
       group =
           std::min(kFlatWidth / view_.inner, core::cache_sizes().core * 3 / 4 / (slab + inputs));
     } else if (short_segments()) {
-      group = std::min(core::block_count(kWorthFetching, segment),
-                       cached_bytes() / (2 * threads_) / (slab + inputs));
+      group = core::block_count(kWorthFetching, segment);
+      while (group > 1 && !two_fit_core(group * inputs)) --group;
     }
     if (threads_ > 1) group = std::min(group, view_.channels / (4 * threads_));
     return std::clamp<std::int64_t>(group, 1, view_.channels);
