@@ -38,6 +38,12 @@ struct TuneOptions {
   std::int64_t lag = 4;
   std::int64_t eta = 3;         ///< asha.
   std::int64_t first_rung = 1;  ///< asha: the first step at which a trial may be stopped.
+  /// Coarse to fine: once the first round of trials has ended, the others search refined_space() of
+  /// it. A journal that was made without may be gone on with refined, not the other way round.
+  bool refine = false;
+  /// Trials of the first round. 0: half of all, or those that the journal has, if they are more;
+  /// once it is settled, the journal keeps it.
+  std::int64_t first_round = 0;
   /// An Optuna journal file, made or gone on with; empty: none.
   std::filesystem::path journal{};
   std::string study = "evenrow";  ///< Its name in the journal.
@@ -49,6 +55,13 @@ struct TuneOptions {
 /// Throws (usage) and names what is wrong: a space or options that are none, such as an empty range
 /// or a log scale at zero.
 void check(const Space& space, const TuneOptions& options);
+
+/// The part of study.space in which the best fifth of the trials lies, at least four of them:
+/// choices that none of them uses are gone, ranges end as far beyond the outermost of their values,
+/// on the parameter's scale, as these lie apart on average (and half of 1/(n + 1) of the scale at
+/// least, for n values). What would keep more than 0.8 of its scale, and what none of them has,
+/// stays whole.
+Space refined_space(const Study& study);
 
 /// Parameters of one trial.
 class TrialParameters {
@@ -107,8 +120,11 @@ class Tuner {
 
   /// As read_study would give it, but for the conditions, which are here.
   Study study() const;
-  std::int64_t finished() const;  ///< Trials, of those options.trials.
-  bool recovered() const;         ///< The journal ended within a line, which was removed.
+  /// The space of the second round, once the first one has ended; empty: not yet, or no refinement.
+  std::optional<Space> refined() const;
+  std::int64_t first_round() const;  ///< Trials of the first round; 0: no refinement.
+  std::int64_t finished() const;     ///< Trials, of those options.trials.
+  bool recovered() const;            ///< The journal ended within a line, which was removed.
 
  private:
   struct State;

@@ -161,6 +161,13 @@ std::string study_attribute_line(const std::string& worker, std::size_t study,
                           json_text(text)));
 }
 
+std::string study_attribute_line(const std::string& worker, std::size_t study,
+                                 const std::string& key, std::int64_t number) {
+  return line(
+      2, worker,
+      fmt::format("\"study_id\":{},\"user_attr\":{{{}:{}}}", study, json_text(key), number));
+}
+
 std::string create_trial_line(const std::string& worker, const NewTrial& trial) {
   std::vector<std::string> distributions, values, attributes;
   for (const auto& [parameter, value] : trial.parameters) {

@@ -75,6 +75,8 @@ std::string create_study_line(const std::string& worker, const std::string& name
                               Direction direction);
 std::string study_attribute_line(const std::string& worker, std::size_t study,
                                  const std::string& key, const std::string& text);
+std::string study_attribute_line(const std::string& worker, std::size_t study,
+                                 const std::string& key, std::int64_t number);
 std::string create_trial_line(const std::string& worker, const NewTrial& trial);
 std::string intermediate_line(const std::string& worker, std::int64_t trial, std::int64_t step,
                               double value);

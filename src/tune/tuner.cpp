@@ -1,51 +1,26 @@
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <map>
 
 #include "core/fail.hpp"
-#include "core/nearest.hpp"
 #include "evenrow/tune.hpp"
 #include "tune/journal.hpp"
-#include "tune/names.hpp"
+#include "tune/refine.hpp"
 #include "tune/samplers.hpp"
+#include "tune/search_text.hpp"
 #include "tune/space.hpp"
 
 namespace evenrow {
 namespace {
 
 // System attribute of a trial: its place in the search, which its number in the journal need not
-// be, where others write too. User attribute of the study: what decides the trials.
+// be, where others write too. User attributes of the study: what decides the trials, and after how
+// many of them the space is refined.
 constexpr const char* kPlaceKey = "evenrow:trial";
 constexpr const char* kSearchKey = "evenrow:search";
+constexpr const char* kFirstRoundKey = "evenrow:first_round";
 constexpr const char* kFailureKey = "failure";
-
-// What decides the trials, a "key = value" a line.
-std::string search_text(const Space& space, const TuneOptions& o) {
-  std::string text =
-      fmt::format("search = {}\npruner = {}\ndirection = {}\nseed = {}\n", core::name_of(o.search),
-                  core::name_of(o.pruner), core::name_of(o.direction), o.seed);
-  if (o.search == Search::tpe || o.pruner == Pruner::asha) {
-    text += fmt::format("lag = {}\n", o.lag);
-  }
-  if (o.pruner == Pruner::asha) {
-    text += fmt::format("eta = {}\nfirst_rung = {}\n", o.eta, o.first_rung);
-  }
-  for (const Parameter& parameter : space) text += tuning::description(parameter) + "\n";
-  text += o.context;
-  if (text.back() != '\n') text += '\n';
-  return text;
-}
-
-// The first line of `a` that is not the same in `b`.
-std::string first_difference(std::string_view a, std::string_view b) {
-  while (!a.empty() || !b.empty()) {
-    const std::string_view line_a = a.substr(0, a.find('\n')), line_b = b.substr(0, b.find('\n'));
-    if (line_a != line_b) return fmt::format("it has \"{}\", and now it is \"{}\"", line_a, line_b);
-    a.remove_prefix(std::min(a.size(), line_a.size() + 1));
-    b.remove_prefix(std::min(b.size(), line_b.size() + 1));
-  }
-  return {};
-}
 
 bool has_ended(const StudyTrial& trial) {
   return trial.state != TrialState::running;
@@ -63,6 +38,7 @@ struct Tuner::State {
   std::vector<bool> told_to_end{};          // by report()
   std::vector<std::int64_t> given_again{};  // trials that were running when the journal was left
   std::int64_t ended_before = 0;            // all trials below have ended
+  std::optional<Space> second_space{};      // of the second round
 
   StudyTrial& at(std::int64_t place, const char* what) {
     if (place < 0 || place >= std::ssize(trials) ||
@@ -85,7 +61,7 @@ struct Tuner::State {
   void open_journal() {
     if (options.journal.empty()) return;
     journal.emplace(options.journal);
-    const std::string text = search_text(*space, options);
+    const std::string text = tuning::search_text(*space, options);
     journal->append([&] {
       const auto found = journal->content().find_study(options.study);
       if (!found) {
@@ -109,7 +85,7 @@ struct Tuner::State {
       core::fail(ErrorKind::data,
                  "{}: this journal belongs to another study: {}; give the same options to go on "
                  "with it, or choose another place",
-                 path, first_difference(tuning::text_of_json(known->second), text));
+                 path, tuning::first_difference(tuning::text_of_json(known->second), text));
     }
     take_over();
   }
@@ -147,13 +123,75 @@ struct Tuner::State {
     std::ranges::reverse(given_again);
   }
 
+  // Where the first round ends: what the journal has, or else what the options say, which is
+  // written there.
+  void settle_first_round() {
+    const std::int64_t begun = std::ssize(trials);
+    std::int64_t recorded = 0;
+    if (journal) {
+      const auto& attributes = journal->content().studies()[study_id].user_attributes;
+      const auto found = attributes.find(kFirstRoundKey);
+      if (found != attributes.end()) {
+        std::from_chars(found->second.data(), found->second.data() + found->second.size(),
+                        recorded);
+      }
+    }
+    const auto refuse = [&](const std::string& now) {
+      core::fail(ErrorKind::data,
+                 "{}: this journal belongs to another study: it has a second round after {} "
+                 "trials, and now {}; give the same options to go on with it, or choose another "
+                 "place",
+                 options.journal.string(), recorded, now);
+    };
+    if (recorded > 0) {
+      if (!options.refine) refuse("there is none (refine)");
+      if (options.first_round > 0 && options.first_round != recorded) {
+        refuse(fmt::format("first_round is {}", options.first_round));
+      }
+      options.first_round = recorded;
+    }
+    if (!options.refine || recorded > 0) return;
+    if (options.first_round == 0) options.first_round = std::max(options.trials / 2, begun);
+    if (options.first_round < begun || options.first_round >= options.trials) {
+      core::fail(ErrorKind::usage,
+                 "the first round has {} trials of {}, and {} have begun in the whole space; "
+                 "expected a first round of at least those, and more trials than it has",
+                 options.first_round, options.trials, begun);
+    }
+    if (!journal) return;
+    journal->append([&] {
+      return tuning::study_attribute_line(journal->worker(), study_id, kFirstRoundKey,
+                                          options.first_round);
+    });
+  }
+
+  // The space of the second round; nullptr while it is not known.
+  const Space* refined() {
+    if (!second_space && options.refine && ended_before >= options.first_round) {
+      Study first{.direction = options.direction, .space = *space};
+      first.trials.assign(trials.begin(),
+                          trials.begin() + static_cast<std::ptrdiff_t>(options.first_round));
+      second_space = refined_space(first);
+    }
+    return second_space ? &*second_space : nullptr;
+  }
+
   void add(StudyTrial trial, std::int64_t id) {
     trials.push_back(std::move(trial));
     ids.push_back(id);
     told_to_end.push_back(false);
   }
 
-  std::vector<double> position(std::int64_t place) const {
+  // Values of a new trial, and the space that they are from: all of it, or what refined() left.
+  std::vector<std::optional<double>> proposal(std::int64_t place, const Space& from) const {
+    std::vector<std::optional<double>> values = tuning::values_at(from, position(place, from));
+    for (std::size_t p = 0; p < values.size(); ++p) {
+      if (values[p]) values[p] = tuning::carried_over(from[p], (*space)[p], *values[p]);
+    }
+    return values;
+  }
+
+  std::vector<double> position(std::int64_t place, const Space& from) const {
     switch (options.search) {
       case Search::random:
         return tuning::random_position(space->size(), options.seed, place);
@@ -166,8 +204,21 @@ struct Tuner::State {
     known.trials.assign(trials.begin(),
                         trials.begin() + static_cast<std::ptrdiff_t>(known_to(place)));
     std::vector<std::vector<std::optional<double>>> ranked;
-    for (const std::size_t i : ranking(known)) ranked.push_back(known.trials[i].parameters);
-    return tuning::tpe_position(*space, ranked, options.seed, place);
+    for (const std::size_t i : ranking(known)) {
+      if (auto values = within(from, known.trials[i].parameters)) ranked.push_back(*values);
+    }
+    return tuning::tpe_position(from, ranked, options.seed, place);
+  }
+
+  // The values of a trial as values of `part`; empty: the trial is outside of it.
+  std::optional<std::vector<std::optional<double>>> within(
+      const Space& part, std::vector<std::optional<double>> values) const {
+    for (std::size_t p = 0; p < values.size(); ++p) {
+      if (!values[p]) continue;
+      values[p] = tuning::carried_over((*space)[p], part[p], *values[p]);
+      if (!values[p]) return std::nullopt;
+    }
+    return values;
   }
 
   bool prunes(std::int64_t place, std::int64_t step, double value) const {
@@ -222,6 +273,16 @@ void check(const Space& space, const TuneOptions& o) {
   at_least(o.lag, 1, "lag");
   at_least(o.eta, 2, "eta");
   at_least(o.first_rung, 1, "first_rung");
+  at_least(o.first_round, 0, "first_round");
+  if (o.refine) at_least(o.trials, 2, "trials, of two rounds,");
+  if (!o.refine && o.first_round > 0) {
+    core::fail(ErrorKind::usage, "first_round is {}, and there is one round alone without refine",
+               o.first_round);
+  }
+  if (o.refine && o.first_round >= o.trials) {
+    core::fail(ErrorKind::usage, "first_round is {}, expected less than trials, {}", o.first_round,
+               o.trials);
+  }
   if (o.study.empty()) core::fail(ErrorKind::usage, "study is empty, expected a name");
 }
 
@@ -230,6 +291,7 @@ Tuner::Tuner(Space space, TuneOptions options) {
   state_ = std::make_unique<State>(State{.space = std::make_shared<const Space>(std::move(space)),
                                          .options = std::move(options)});
   state_->open_journal();
+  state_->settle_first_round();
   while (state_->ended_before < std::ssize(state_->trials) &&
          has_ended(state_->trials[static_cast<std::size_t>(state_->ended_before)])) {
     ++state_->ended_before;
@@ -249,19 +311,24 @@ Tuner::Answer Tuner::ask() {
   if (s.looks_back() && !again && s.ended_before < place - s.options.lag + 1) {
     return {.kind = Answer::Kind::wait};
   }
+  const bool second = !again && s.options.refine && place >= s.options.first_round;
+  if (second && s.refined() == nullptr) return {.kind = Answer::Kind::wait};
   if (again) {
     s.given_again.pop_back();
   } else {
     StudyTrial trial{.number = place};
-    trial.parameters = tuning::values_at(*s.space, s.position(place));
+    const Space& from = second ? *s.refined() : *s.space;
+    trial.parameters = s.proposal(place, from);
     std::int64_t id = place;
     if (s.journal) {
       tuning::NewTrial created{.study = s.study_id,
                                .system_attributes = {{kPlaceKey, fmt::format("{}", place)}}};
       for (std::size_t i = 0; i < s.space->size(); ++i) {
-        if (trial.parameters[i]) {
-          created.parameters.emplace_back((*s.space)[i], *trial.parameters[i]);
-        }
+        if (!trial.parameters[i]) continue;
+        Parameter parameter = from[i];
+        // Optuna lets ranges change within a study, choices not.
+        parameter.choices = (*s.space)[i].choices;
+        created.parameters.emplace_back(std::move(parameter), *trial.parameters[i]);
       }
       s.journal->append([&] {
         id = std::ssize(s.journal->content().trials());
@@ -312,53 +379,21 @@ Study Tuner::study() const {
   return study;
 }
 
+std::optional<Space> Tuner::refined() const {
+  const Space* space = state_->refined();
+  return space != nullptr ? std::optional<Space>(*space) : std::nullopt;
+}
+
+std::int64_t Tuner::first_round() const {
+  return state_->options.refine ? state_->options.first_round : 0;
+}
+
 std::int64_t Tuner::finished() const {
   return std::ranges::count_if(state_->trials, has_ended);
 }
 
 bool Tuner::recovered() const {
   return state_->journal && state_->journal->recovered();
-}
-
-double TrialParameters::value(const std::string& name, ParameterType type) const {
-  std::vector<std::string_view> known;
-  for (std::size_t i = 0; i < values_.size(); ++i) {
-    const Parameter& parameter = (*space_)[i];
-    known.emplace_back(parameter.name);
-    if (parameter.name != name) continue;
-    if (parameter.type != type) {
-      core::fail(ErrorKind::usage, "parameter {} is {}, not {}", name,
-                 core::name_of(parameter.type), core::name_of(type));
-    }
-    if (!values_[i]) {
-      core::fail(ErrorKind::usage, "parameter {} does not count in this trial: see has()", name);
-    }
-    return *values_[i];
-  }
-  core::fail(ErrorKind::usage, "there is no parameter {}{}", name, core::did_you_mean(name, known));
-}
-
-bool TrialParameters::has(const std::string& name) const {
-  for (std::size_t i = 0; i < values_.size(); ++i) {
-    if ((*space_)[i].name == name) return values_[i].has_value();
-  }
-  return false;
-}
-
-double TrialParameters::real(const std::string& name) const {
-  return value(name, ParameterType::real);
-}
-
-std::int64_t TrialParameters::integer(const std::string& name) const {
-  return static_cast<std::int64_t>(value(name, ParameterType::integer));
-}
-
-const std::string& TrialParameters::choice(const std::string& name) const {
-  const auto index = static_cast<std::size_t>(value(name, ParameterType::categorical));
-  for (const Parameter& parameter : *space_) {
-    if (parameter.name == name) return parameter.choices[index];
-  }
-  core::fail(ErrorKind::usage, "there is no parameter {}", name);
 }
 
 }  // namespace evenrow
