@@ -4,10 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <filesystem>
 #include <memory>
-#include <numeric>
 #include <set>
 #include <string>
 
@@ -19,7 +17,6 @@
 #include "nn/names.hpp"
 #include "output.hpp"
 #include "report/numbers.hpp"
-#include "report/table.hpp"
 #include "report/terminal.hpp"
 #include "signals.hpp"
 #include "train/option_table.hpp"
@@ -27,23 +24,21 @@
 #include "tune/names.hpp"
 #include "tune/train_search.hpp"
 #include "tune/train_space.hpp"
+#include "tune_result.hpp"
 
 namespace evenrow::cli {
 namespace {
 
-using report::Align;
 using tuning::Metric;
-
-constexpr std::size_t kShown = 10;  // best trials
 
 struct TuneArguments {
   explicit TuneArguments(CLI::App& parser) : given(parser, {"norm", "observe"}) {}
 
   std::string data, config, out, space, norms, metric, search = "tpe", pruner = "asha";
-  std::int64_t trials = 64, lag = 4, eta = 3;
+  std::int64_t trials = 64, lag = 4, eta = 3, first_round = 0;
   double timeout = 0;
   int jobs = 0;
-  bool retrain = false;
+  bool retrain = false, refine = false;
   GivenTrainOptions given;
 };
 
@@ -106,7 +101,12 @@ tuning::TrainingSearch search_from(const TuneArguments& arguments) {
                    .seed = search.training.seed,
                    .jobs = arguments.jobs,
                    .lag = arguments.lag,
-                   .eta = arguments.eta};
+                   .eta = arguments.eta,
+                   .refine = arguments.refine,
+                   .first_round = arguments.first_round};
+  if (arguments.first_round != 0 && !arguments.refine) {
+    core::fail(ErrorKind::usage, "--first-round is of --refine, which is missing");
+  }
   if (arguments.jobs < 0)
     core::fail(ErrorKind::usage, "--jobs is {}, expected at least 0", arguments.jobs);
   if (!(arguments.timeout >= 0)) {
@@ -114,11 +114,6 @@ tuning::TrainingSearch search_from(const TuneArguments& arguments) {
   }
   search.timeout = arguments.timeout;
   return search;
-}
-
-std::string value_of(const StudyTrial& trial, Metric metric) {
-  if (!trial.value) return "-";
-  return metric == Metric::accuracy ? report::percent(*trial.value) : report::number(*trial.value);
 }
 
 // A line for every trial that ends; on a terminal also how far everything is.
@@ -149,11 +144,11 @@ class TuneProgress : public tuning::SearchObserver {
       const StudyTrial* best = best_trial(study);
       note = fmt::format("after {} epochs{}",
                          trial.intermediate.empty() ? 0 : trial.intermediate.rbegin()->first,
-                         best != nullptr ? ", best so far " + value_of(*best, metric_) : "");
+                         best != nullptr ? ", best so far " + tuned_value(*best, metric_) : "");
     }
     status_.print(fmt::format("{:>6}/{}  trial {:<5} {:<8} {:>9}  {}\n", finished_,
                               search_.search.trials, trial.number, core::name_of(trial.state),
-                              value_of(trial, metric_), note));
+                              tuned_value(trial, metric_), note));
   }
 
   void on_progress(double part) override {
@@ -178,69 +173,6 @@ class TuneProgress : public tuning::SearchObserver {
   report::StatusLine status_{STDERR_FILENO, terminal_};
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
-
-// The parameters, those that count most first.
-std::vector<std::size_t> by_importance(const Study& study, const std::vector<double>& importance) {
-  std::vector<std::size_t> order(study.space.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  if (!importance.empty()) {
-    std::ranges::stable_sort(order, std::greater{}, [&](std::size_t i) { return importance[i]; });
-  }
-  return order;
-}
-
-// The ten best, with as many parameters as fit into a line.
-std::string best_text(const tuning::SearchResult& result, const std::vector<std::size_t>& order) {
-  const Study& study = result.study;
-  const std::vector<std::size_t> ranked = ranking(study);
-  std::string text;
-  for (std::size_t shown = 0; shown <= order.size(); ++shown) {
-    std::vector<report::TableColumn> columns{{.header = "trial"},
-                                             {.header = std::string(core::name_of(result.metric))}};
-    for (std::size_t i = 0; i < shown; ++i)
-      columns.push_back({.header = study.space[order[i]].name});
-    report::Table table(columns);
-    for (std::size_t i = 0; i < std::min(kShown, ranked.size()); ++i) {
-      const StudyTrial& trial = study.trials[ranked[i]];
-      if (trial.state != TrialState::complete) break;
-      std::vector<std::string> cells{fmt::format("{}", trial.number),
-                                     value_of(trial, result.metric)};
-      for (std::size_t p = 0; p < shown; ++p) {
-        const auto& value = trial.parameters[order[p]];
-        cells.push_back(value ? value_text(study.space[order[p]], *value) : "-");
-      }
-      table.add_row(cells);
-    }
-    if (shown > 0 && table.width() > report::kLineWidth) break;
-    text = table.text();
-  }
-  return text;
-}
-
-std::string result_text(const tuning::SearchResult& result, const std::string& folder) {
-  const Study& study = result.study;
-  const auto count = [&](TrialState state) {
-    return std::ranges::count(study.trials, state, &StudyTrial::state);
-  };
-  const std::vector<double> importance = parameter_importance(study);
-  const std::vector<std::size_t> order = by_importance(study, importance);
-  std::string text = fmt::format(
-      "{} trials: {} complete, {} pruned, {} failed. The best by validation {}:\n\n{}",
-      study.trials.size(), count(TrialState::complete), count(TrialState::pruned),
-      count(TrialState::failed), core::name_of(result.metric), best_text(result, order));
-  if (!importance.empty()) {
-    text += "\nWhat counted most: ";
-    for (std::size_t i = 0; i < std::min<std::size_t>(3, order.size()); ++i) {
-      text += fmt::format("{}{} {}", i > 0 ? ", " : "", study.space[order[i]].name,
-                          report::percent(importance[order[i]], 0));
-    }
-    text += "\n";
-  }
-  return text +
-         fmt::format(
-             "\nstudy: {0}/journal.log\nbest:  evenrow train --config {0}/best.toml --out RUN\n",
-             folder);
-}
 
 // The best options on all training data.
 Exit retrain(const tuning::SearchResult& result, const std::string& folder) {
@@ -272,7 +204,7 @@ Exit run(const TuneArguments& arguments) {
   }
   Exit exit = result.stopped ? Exit::interrupted : Exit::success;
   if (!result.stopped) {
-    write_result("\n" + result_text(result, arguments.out));
+    write_result("\n" + tuned_text(result, arguments.out));
     if (arguments.retrain) exit = retrain(result, arguments.out);
   }
   if (exit == Exit::interrupted) write_note("stopped; the same command goes on from here");
@@ -325,6 +257,14 @@ Command add_tune(CLI::App& app) {
          "that --jobs need not (default: 4)");
   option("--eta", arguments->eta, "N",
          "asha: the best 1/N go on, at epochs 1, N, N^2, ... (default: 3)");
+  parser
+      ->add_flag(
+          "--refine", arguments->refine,
+          "Coarse to fine: once the first round has ended, search what its best trials leave")
+      ->group("Search");
+  option("--first-round", arguments->first_round, "N",
+         "Trials of the first round of --refine; 0: half of all, or those that STUDY has, if they "
+         "are more (default: 0)");
   parser
       ->add_flag("--retrain", arguments->retrain,
                  "At the end, train the best on all training data, in STUDY/best-TRIAL")

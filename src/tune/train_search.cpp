@@ -243,6 +243,8 @@ SearchResult search_training(const TrainingSearch& search, const fs::path& folde
   observer.on_plan(result.metric, tuner.finished(), tuner.recovered());
   result.stopped = !Trials(search, data, result.metric, options.jobs, tuner, observer).run();
   result.study = tuner.study();
+  result.refined = tuner.refined();
+  result.first_round = tuner.first_round();
   const StudyTrial* best = best_trial(result.study);
   if (best != nullptr) {
     const auto space = std::make_shared<const Space>(search.space);

@@ -39,7 +39,10 @@ struct SearchResult {
   Study study{};
   Metric metric = Metric::accuracy;
   bool stopped = false;  ///< The observer said so.
-  TrainOptions best{};   ///< Options of the best trial: best.toml.
+  /// Of the second round, see TuneOptions::refine; empty: it has not begun, or there is none.
+  std::optional<Space> refined{};
+  std::int64_t first_round = 0;  ///< Its first trial.
+  TrainOptions best{};           ///< Options of the best trial: best.toml.
 };
 
 /// Runs trials in processes of their own, on data that is read once, and keeps in `folder`, which

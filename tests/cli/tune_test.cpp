@@ -74,6 +74,23 @@ TEST_F(Tune, EndsWithATableAndOptionsToTrainWith) {
             1u);
 }
 
+TEST_F(Tune, RefinesAndSaysWhat) {
+  const Outcome outcome = place_.run(tune("study", {"--refine", "--norm", "batch"}));
+  ASSERT_EQ(outcome.exit, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("\nRefined, from trial 6 on:\n\nparameter"));
+  std::istringstream lines(outcome.out);
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80u) << line;
+  // The same command says the same again; more trials leave the first round as it was.
+  EXPECT_EQ(place_.run(tune("study", {"--refine", "--norm", "batch"})).out, outcome.out);
+  const Outcome more = place_.run(tune("study", {"--refine", "--norm", "batch", "--trials", "14"}));
+  EXPECT_THAT(more.out, HasSubstr("\nRefined, from trial 6 on:\n"));
+  const Outcome without = place_.run(tune("study", {"--norm", "batch"}));
+  EXPECT_EQ(without.exit, 3);
+  EXPECT_THAT(without.err, HasSubstr("a second round after 6 trials"));
+  expect_refused({"--first-round", "3"}, 2, "--first-round is of --refine");
+  expect_refused({"--refine", "--first-round", "12"}, 2, "expected less than trials, 12");
+}
+
 TEST_F(Tune, CtrlCStopsAndTheSameCommandGoesOn) {
   ASSERT_EQ(place_.run(tune("whole", {"--jobs", "1"})).exit, 0);
   const pid_t child = place_.start(tune("stopped", {"--jobs", "1"}));

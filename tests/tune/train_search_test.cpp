@@ -136,13 +136,19 @@ pid_t start_search(const TrainingSearch& search, const std::filesystem::path& fo
 
 TEST(TrainSearch, KilledAtAnyTimeNothingFinishedIsLostOrRunsTwice) {
   const TemporaryFolder folder;
-  const TrainingSearch search = small_search(write_classes(folder), 16);
+  TrainingSearch search = small_search(write_classes(folder), 16);
+  search.search.refine = true;
   SearchObserver silent;
   const SearchResult whole = tuning::search_training(search, folder / "whole", silent);
   const auto killed = folder / "killed";
-  for (const useconds_t pause : {30000u, 5000u, 60000u, 45000u}) {
+  const auto in_second_round = [&] {  // its first trials have begun
+    return std::filesystem::exists(killed / "journal.log") &&
+           read_text(killed / "journal.log").find("\"evenrow:trial\":10}") != std::string::npos;
+  };
+  for (const useconds_t pause : {30000u, 5000u, 60000u, 45000u, 0u}) {
     const pid_t child = start_search(search, killed);
     ::usleep(pause);
+    for (int wait = 0; pause == 0 && wait < 5000 && !in_second_round(); ++wait) ::usleep(1000);
     ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, 0);
     if (!std::filesystem::exists(killed / "journal.log") ||
