@@ -35,7 +35,7 @@ struct TuneArguments {
   explicit TuneArguments(CLI::App& parser) : given(parser, {"norm", "observe"}) {}
 
   std::string data, config, out, space, norms, metric, search = "tpe", pruner = "asha";
-  std::int64_t trials = 64, lag = 4, eta = 3, first_round = 0;
+  std::int64_t trials = 64, lag = 4, eta = 3, first_round = 0, folds = 0;
   double timeout = 0;
   int jobs = 0;
   bool retrain = false, refine = false;
@@ -112,6 +112,12 @@ tuning::TrainingSearch search_from(const TuneArguments& arguments) {
   if (!(arguments.timeout >= 0)) {
     core::fail(ErrorKind::usage, "--timeout is {}, expected seconds, or 0", arguments.timeout);
   }
+  if (arguments.folds != 0 && arguments.given.gave("validation")) {
+    core::fail(ErrorKind::usage,
+               "--folds and --validation are given: folds take every part of the training data in "
+               "turn; leave one of them out");
+  }
+  search.folds = arguments.folds;
   search.timeout = arguments.timeout;
   return search;
 }
@@ -252,6 +258,10 @@ Command add_tune(CLI::App& app) {
          "Normalizations to choose from; a single one is fixed (default: batch,none)");
   option("--metric", arguments->metric, core::joined_names<Metric>("|"),
          "What is best, of the validation data (default: accuracy, or rmse for numbers)");
+  option("--folds", arguments->folds, "K",
+         "Cross-validation: each trial trains K networks, without another Kth of the training data "
+         "each, and its score is the mean over what they did not see; 0: one network, and "
+         "--validation (default: 0)");
   option("--lag", arguments->lag, "N",
          "A trial knows those that are at least so many before it; it decides the trials, so "
          "that --jobs need not (default: 4)");

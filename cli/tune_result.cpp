@@ -99,9 +99,11 @@ std::string tuned_text(const tuning::SearchResult& result, const std::string& fo
   const std::vector<double> importance = parameter_importance(study);
   const std::vector<std::size_t> order = by_importance(study, importance);
   std::string text = fmt::format(
-      "{} trials: {} complete, {} pruned, {} failed. The best by validation {}:\n\n{}",
+      "{} trials: {} complete, {} pruned, {} failed. The best by validation {}{}:\n\n{}",
       study.trials.size(), count(TrialState::complete), count(TrialState::pruned),
-      count(TrialState::failed), core::name_of(result.metric), best_text(result, order));
+      count(TrialState::failed), core::name_of(result.metric),
+      result.folds > 0 ? fmt::format(", mean of {} folds", result.folds) : "",
+      best_text(result, order));
   if (!importance.empty()) {
     text += "\nWhat counted most: ";
     for (std::size_t i = 0; i < std::min<std::size_t>(3, order.size()); ++i) {

@@ -107,6 +107,29 @@ std::vector<std::uint32_t> all_rows(const Dataset& data) {
   return rows;
 }
 
+namespace {
+
+std::vector<std::uint32_t> shuffled_rows(const Dataset& data, std::uint64_t seed) {
+  return core::random_permutation(core::RandomStream(seed, core::Purpose::split, 0),
+                                  static_cast<std::uint32_t>(all_rows(data).size()));
+}
+
+// Holds out rows [first, last) of `shuffled`.
+Split held_out_split(const std::vector<std::uint32_t>& shuffled, std::size_t first,
+                     std::size_t last) {
+  Split split{.training = shuffled, .validation = {}};
+  const auto begin = split.training.begin() + static_cast<std::ptrdiff_t>(first);
+  const auto end = split.training.begin() + static_cast<std::ptrdiff_t>(last);
+  split.validation.assign(begin, end);
+  split.training.erase(begin, end);
+  // In the order of the file: neighbours in memory stay neighbours.
+  std::ranges::sort(split.training);
+  std::ranges::sort(split.validation);
+  return split;
+}
+
+}  // namespace
+
 Split split_rows(const Dataset& data, double validation, std::uint64_t seed) {
   if (validation == 0.0) return {all_rows(data), {}};
   const auto held_out =
@@ -117,15 +140,21 @@ Split split_rows(const Dataset& data, double validation, std::uint64_t seed) {
         "{}: {} rows leave nothing for {}, with validation {}; use validation 0 or more rows",
         data.source, data.rows, held_out < 1 ? "validation" : "training", validation);
   }
-  Split split;
-  split.training = core::random_permutation(core::RandomStream(seed, core::Purpose::split, 0),
-                                            static_cast<std::uint32_t>(all_rows(data).size()));
-  split.validation.assign(split.training.begin(), split.training.begin() + held_out);
-  split.training.erase(split.training.begin(), split.training.begin() + held_out);
-  // In the order of the file: neighbours in memory stay neighbours.
-  std::ranges::sort(split.training);
-  std::ranges::sort(split.validation);
-  return split;
+  return held_out_split(shuffled_rows(data, seed), 0, static_cast<std::size_t>(held_out));
+}
+
+std::vector<Split> fold_rows(const Dataset& data, std::int64_t folds, std::uint64_t seed) {
+  if (data.rows < folds) {
+    core::fail(ErrorKind::data, "{}: {} rows are not enough for {} folds", data.source, data.rows,
+               folds);
+  }
+  const std::vector<std::uint32_t> shuffled = shuffled_rows(data, seed);
+  std::vector<Split> splits;
+  for (std::int64_t fold = 0; fold < folds; ++fold) {
+    splits.push_back(held_out_split(shuffled, static_cast<std::size_t>(data.rows * fold / folds),
+                                    static_cast<std::size_t>(data.rows * (fold + 1) / folds)));
+  }
+  return splits;
 }
 
 Model fit_model(const Dataset& data, const TrainOptions& options,

@@ -28,6 +28,9 @@ struct Split {
 };
 /// Errors (data): too few rows for both parts; too many rows.
 Split split_rows(const Dataset& data, double validation, std::uint64_t seed);
+/// Cross-validation: `folds` splits, drawn in the same way. Every row is a validation row of one of
+/// them, and their validation parts differ by a row at most. Errors (data): fewer rows than folds.
+std::vector<Split> fold_rows(const Dataset& data, std::int64_t folds, std::uint64_t seed);
 
 /// A model without a network: task, loss, classes or target scale, input normalization, all fitted
 /// on the given rows of `data` (class names on all its rows). Errors: (usage) a loss that does not

@@ -90,8 +90,10 @@ std::int64_t count_steps(const TrainOptions& options, std::int64_t rows, bool no
 }  // namespace
 
 Session::Session(const Dataset& data, const TrainOptions& options, const Dataset* test)
+    : Session(data, options, split_rows(data, options.validation, options.seed), test) {}
+
+Session::Session(const Dataset& data, const TrainOptions& options, Split split, const Dataset* test)
     : options_(options) {
-  Split split = split_rows(data, options.validation, options.seed);
   model_ = fit_model(data, options, split.training);
   options_.task = model_.task;
   options_.loss = model_.loss.kind;

@@ -35,6 +35,8 @@ class Session {
  public:
   /// Everything is allocated and every input encoded here. `options` must be checked.
   Session(const Dataset& data, const TrainOptions& options, const Dataset* test);
+  /// On rows of the caller's: options.validation is not looked at.
+  Session(const Dataset& data, const TrainOptions& options, Split split, const Dataset* test);
 
   /// Options with nothing left to be decided: task, loss and learning rate are filled in.
   const TrainOptions& options() const noexcept { return options_; }
@@ -43,7 +45,7 @@ class Session {
   const SessionState& state() const noexcept { return state_; }
 
   /// Trains until the end or until the observer asks to stop; calls `between_steps` after every
-  /// step. False when it was stopped.
+  /// step. False when it was stopped: another call goes on.
   bool run(TrainObserver& observer, const std::function<void()>& between_steps);
 
   /// One step alone, with a learning rate of the caller's; not for sessions that run().

@@ -15,6 +15,7 @@
 #include "train/run_folder.hpp"
 #include "tune/names.hpp"
 #include "tune/train_space.hpp"
+#include "tune/train_trial.hpp"
 #include "tune/workers.hpp"
 
 namespace evenrow::tuning {
@@ -25,22 +26,6 @@ using Clock = std::chrono::steady_clock;
 
 // Children of a command that was killed a moment ago may still hold its folder.
 constexpr std::chrono::seconds kLockPatience{5};
-
-double score(const Evaluation& evaluation, Metric metric) {
-  switch (metric) {
-    case Metric::accuracy:
-      return evaluation.accuracy;
-    case Metric::loss:
-      return evaluation.loss;
-    case Metric::rmse:
-      return evaluation.rmse;
-    case Metric::mae:
-      return evaluation.mae;
-    case Metric::r2:
-      return evaluation.r2;
-  }
-  return evaluation.loss;
-}
 
 Metric metric_of(const TrainingSearch& search, Task task) {
   const bool classes = task == Task::classification;
@@ -57,47 +42,34 @@ Metric metric_of(const TrainingSearch& search, Task task) {
 }
 
 // "key = value" of every option that all trials share, and what else decides them.
-std::string context_of(const TrainOptions& options, const std::string& fingerprint, Metric metric) {
-  std::string text = fmt::format("data_fingerprint = \"{}\"\nmetric = \"{}\"\n", fingerprint,
-                                 core::name_of(metric));
-  const std::string all = to_toml(options);
+std::string context_of(const TrainingSearch& search, const std::string& fingerprint,
+                       Metric metric) {
+  std::string text = fmt::format("data_fingerprint = \"{}\"\nmetric = \"{}\"\nfolds = {}\n",
+                                 fingerprint, core::name_of(metric), search.folds);
+  const std::string all = to_toml(search.training);
   for (std::size_t at = 0; at < all.size();) {
     const std::size_t end = all.find('\n', at);
     const std::string line = all.substr(at, end - at + 1);
     // Options that change no trial.
     const bool counts = !line.starts_with("#") && !line.starts_with("threads ") &&
                         !line.starts_with("test ") && !line.starts_with("data ") &&
-                        !line.starts_with("observe ");
+                        !line.starts_with("observe ") &&
+                        !(search.folds > 0 && line.starts_with("validation "));
     if (counts) text += line;
     at = end + 1;
   }
   return text;
 }
 
-// In a trial's process: reports "epoch score" after every epoch, stops when told to.
-class TrialObserver : public TrainObserver {
- public:
-  TrialObserver(Parent& parent, Metric metric) : parent_(parent), metric_(metric) {}
-
-  void on_epoch(const EpochMetrics& metrics) override {
-    stop_ = !parent_.report(
-        fmt::format("{} {}", metrics.epoch + 1, score(metrics.validation.value(), metric_)));
-  }
-  bool stop_requested() override { return stop_ || parent_.wants_stop(); }
-
- private:
-  Parent& parent_;
-  Metric metric_;
-  bool stop_ = false;
-};
-
 // The trials, seen from the parent process.
 class Trials {
  public:
-  Trials(const TrainingSearch& search, const training::RunData& data, Metric metric, int workers,
-         Tuner& tuner, SearchObserver& observer)
+  Trials(const TrainingSearch& search, const training::RunData& data,
+         std::vector<training::Split> splits, Metric metric, int workers, Tuner& tuner,
+         SearchObserver& observer)
       : search_(search),
         data_(data),
+        splits_(std::move(splits)),
         metric_(metric),
         workers_(workers),
         tuner_(tuner),
@@ -137,9 +109,12 @@ class Trials {
     TrainOptions options = options_of(search_.training, trial.parameters);
     options.test.clear();
     if (options.threads == 0) options.threads = std::max(1, core::available_threads() / workers_);
-    TrialObserver observer(parent, metric_);
-    const TrainResult result = evenrow::train(data_.training, options, nullptr, &observer);
-    if (!result.stopped) parent.report(fmt::format("0 {}", score(*result.validation, metric_)));
+    const TrialWatch watch{
+        .on_epoch = [&](std::int64_t epoch,
+                        double score) { return parent.report(fmt::format("{} {}", epoch, score)); },
+        .stop_requested = [&] { return parent.wants_stop(); }};
+    const auto result = train_trial(data_.training, options, splits_, metric_, watch);
+    if (result) parent.report(fmt::format("0 {}", *result));
   }
 
   // "EPOCH SCORE", or "0 SCORE" of the whole trial.
@@ -185,6 +160,7 @@ class Trials {
 
   const TrainingSearch& search_;
   const training::RunData& data_;
+  const std::vector<training::Split> splits_;
   const Metric metric_;
   const int workers_;
   Tuner& tuner_;
@@ -218,30 +194,44 @@ Direction direction_of(Metric metric) {
 SearchResult search_training(const TrainingSearch& search, const fs::path& folder,
                              SearchObserver& observer) {
   check(search.training);
-  if (search.training.validation == 0.0) {
+  if (search.folds != 0 && search.folds < 2) {
+    core::fail(ErrorKind::usage, "folds is {}, expected at least 2, or 0 for none", search.folds);
+  }
+  if (search.folds == 0 && search.training.validation == 0.0) {
     core::fail(ErrorKind::usage,
-               "validation is 0, and trials are compared by validation data: give it a part");
+               "validation is 0, and trials are compared by validation data: give it a part, or "
+               "ask for folds");
   }
   TrainOptions reading = search.training;
   reading.test = "";
   const training::RunData data = training::read_run_data(reading);
   const Task task = training::resolve_task(data.training, search.training.task);
 
-  SearchResult result{.metric = metric_of(search, task)};
+  SearchResult result{.metric = metric_of(search, task), .folds = search.folds};
   TuneOptions options = search.search;
   options.jobs = options.jobs > 0 ? options.jobs : core::available_threads();
   options.direction = direction_of(result.metric);
   options.journal = folder / "journal.log";
-  options.context = context_of(search.training, data.fingerprint, result.metric);
+  options.context = context_of(search, data.fingerprint, result.metric);
 
   check(search.space, options);
+  const std::int64_t folds = search.folds;
+  const std::uint64_t seed = search.training.seed;
+  std::vector<training::Split> splits =
+      folds > 0
+          ? training::fold_rows(data.training, folds, seed)
+          : std::vector{training::split_rows(data.training, search.training.validation, seed)};
   make_folder(folder);
   // Trials inherit it: it is free only when the last process of a command has gone.
   const io::FolderLock lock(folder, "tuning", kLockPatience);
   Tuner tuner(search.space, options);
-  io::write_file_atomically(folder / "study.toml", to_toml(search.training));
+  io::write_file_atomically(
+      folder / "study.toml",
+      (folds > 0 ? fmt::format("# Scored by {} folds, not by validation.\n", folds) : "") +
+          to_toml(search.training));
   observer.on_plan(result.metric, tuner.finished(), tuner.recovered());
-  result.stopped = !Trials(search, data, result.metric, options.jobs, tuner, observer).run();
+  result.stopped =
+      !Trials(search, data, std::move(splits), result.metric, options.jobs, tuner, observer).run();
   result.study = tuner.study();
   result.refined = tuner.refined();
   result.first_round = tuner.first_round();

@@ -21,7 +21,11 @@ struct TrainingSearch {
   Space space{};                   ///< As training_space() makes it.
   std::optional<Metric> metric{};  ///< Empty: accuracy, or rmse for regression.
   TuneOptions search{};  ///< jobs 0: one a processor; journal, direction, context: unused.
-  double timeout = 0;    ///< Seconds after which no trial is started; 0: none.
+  /// Cross-validation: a trial trains so many networks, each without another part of the training
+  /// data, by which it is scored, and its score is their mean; see train_trial(). 0: one network,
+  /// scored by training.validation of the data, which folds do not look at.
+  std::int64_t folds = 0;
+  double timeout = 0;  ///< Seconds after which no trial is started; 0: none.
 };
 
 /// Told of the progress of a search, in the calling thread.
@@ -38,6 +42,7 @@ class SearchObserver {
 struct SearchResult {
   Study study{};
   Metric metric = Metric::accuracy;
+  std::int64_t folds = 0;
   bool stopped = false;  ///< The observer said so.
   /// Of the second round, see TuneOptions::refine; empty: it has not begun, or there is none.
   std::optional<Space> refined{};
@@ -51,9 +56,9 @@ struct SearchResult {
 ///   study.toml   the options that all trials share
 ///   best.toml    the best options, once a trial is complete
 /// A trial sees the training part of the data and is scored by the validation part, the same for
-/// all; test data is not read. Errors: those of Tuner and of reading the data; (usage) no
-/// validation data, a metric of another task, something else in the folder; (training) all trials
-/// failed, with the reason of the first.
+/// all (or by folds, the same for all); test data is not read. Errors: those of Tuner and of
+/// reading the data; (usage) no validation data, a metric of another task, something else in the
+/// folder; (training) all trials failed, with the reason of the first.
 SearchResult search_training(const TrainingSearch& search, const std::filesystem::path& folder,
                              SearchObserver& observer);
 

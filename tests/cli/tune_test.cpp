@@ -91,6 +91,20 @@ TEST_F(Tune, RefinesAndSaysWhat) {
   expect_refused({"--refine", "--first-round", "12"}, 2, "expected less than trials, 12");
 }
 
+TEST_F(Tune, ScoresByFolds) {
+  const Outcome outcome = place_.run(tune("study", {"--folds", "3", "--retrain"}));
+  ASSERT_EQ(outcome.exit, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("The best by validation accuracy, mean of 3 folds:"));
+  EXPECT_EQ(place_.run({"train", "--config", "study/best.toml", "--out", "run"}).exit, 0);
+  const Outcome other = place_.run(tune("study", {"--folds", "4"}));
+  EXPECT_EQ(other.exit, 3);
+  EXPECT_THAT(other.err, HasSubstr("it has \"folds = 3\", and now it is \"folds = 4\""));
+  expect_refused({"--folds", "3", "--validation", "0.2"}, 2, "--folds and --validation are given");
+  expect_refused({"--folds", "1"}, 2, "folds is 1, expected at least 2");
+  expect_refused({"--folds", "-2"}, 2, "folds is -2");
+  expect_refused({"--folds", "241"}, 3, "240 rows are not enough for 241 folds");
+}
+
 TEST_F(Tune, CtrlCStopsAndTheSameCommandGoesOn) {
   ASSERT_EQ(place_.run(tune("whole", {"--jobs", "1"})).exit, 0);
   const pid_t child = place_.start(tune("stopped", {"--jobs", "1"}));

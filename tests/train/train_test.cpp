@@ -310,6 +310,28 @@ TEST(Split, IsRandomDisjointAndCoversAllRows) {
   EXPECT_NE(split.validation, training::split_rows(data, 0.1, 4).validation);
 }
 
+TEST(Split, EveryRowIsHeldOutByOneFold) {
+  const Dataset data = three_clouds(103);
+  const auto folds = training::fold_rows(data, 5, 3);
+  ASSERT_EQ(folds.size(), 5u);
+  std::vector<int> held_out(103);
+  for (const training::Split& fold : folds) {
+    EXPECT_EQ(fold.training.size() + fold.validation.size(), 103u);
+    EXPECT_GE(fold.validation.size(), 20u);
+    EXPECT_LE(fold.validation.size(), 21u);
+    EXPECT_TRUE(std::ranges::is_sorted(fold.training));
+    std::vector<int> here(103);
+    for (const std::uint32_t row : fold.validation) ++held_out[row], ++here[row];
+    for (const std::uint32_t row : fold.training) ++here[row];
+    EXPECT_EQ(std::ranges::count(here, 1), 103);  // in one part, once
+  }
+  EXPECT_EQ(std::ranges::count(held_out, 1), 103);
+  EXPECT_EQ(folds[2].validation, training::fold_rows(data, 5, 3)[2].validation);
+  EXPECT_NE(folds[2].validation, training::fold_rows(data, 5, 4)[2].validation);
+  EXPECT_THAT([&] { training::fold_rows(data, 104, 3); },
+              ThrowsError(ErrorKind::data, "103 rows are not enough for 104 folds"));
+}
+
 // Hand-computed: predictions are the mean plus what the network adds, here nothing.
 TEST(Evaluate, RegressionMeasuresAreTheFormulas) {
   Model model;
