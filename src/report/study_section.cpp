@@ -42,7 +42,7 @@ std::string parameter_text(const StudyParameter& parameter, double value) {
   return index < parameter.categories.size() ? parameter.categories[index] : "-";
 }
 
-// The span of a parameter over the trials, and where a value lies in it.
+// The span of a parameter in the space that was searched, and where a value lies in it.
 struct Span {
   double low = kNone, high = kNone;
   bool logarithmic = false;
@@ -106,16 +106,14 @@ void add_parallel(std::vector<Block>& blocks, const StudyData& study,
   std::vector<std::size_t> shown;
   for (const std::size_t k : most_important(study)) {
     const StudyParameter& parameter = study.parameters[k];
-    Span span{.logarithmic = parameter.logarithmic};
-    for (const StudyTrial* trial : trials) {
-      span.low = std::fmin(span.low, trial->parameters[k]);
-      span.high = std::fmax(span.high, trial->parameters[k]);
-    }
-    if (std::isnan(span.low)) continue;
+    const bool part_of_any = std::ranges::any_of(
+        trials, [&](const StudyTrial* trial) { return !std::isnan(trial->parameters[k]); });
+    if (!part_of_any) continue;
+    Span span{.low = parameter.low, .high = parameter.high, .logarithmic = parameter.logarithmic};
     ParallelChart::Dimension dimension{.name = parameter.name, .marks = {}};
     if (parameter.categories.empty()) {
-      dimension.marks.push_back({span.height(span.low), number(span.low, 3)});
-      if (span.high > span.low) dimension.marks.push_back({1, number(span.high, 3)});
+      dimension.marks.push_back({span.height(span.low), fmt::format("{:.4g}", span.low)});
+      if (span.high > span.low) dimension.marks.push_back({1, fmt::format("{:.4g}", span.high)});
     } else {
       span.low = 0;
       span.high = static_cast<double>(parameter.categories.size()) - 1;

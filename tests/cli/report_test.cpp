@@ -69,10 +69,14 @@ TEST_F(Report, PagesInABrowser) {
   train(place_, "houses.csv", "houses", {"--validation", "0.3", "--epochs", "3"});
   std::filesystem::create_directory(place_ / "sizes");
   place_.write("sizes/compare.json", compare_json("batch-size"));
+  const Outcome tuned = place_.run(
+      {"tune", "flowers.csv", "--trials", "16", "--epochs", "3", "--refine", "--out", "study"});
+  ASSERT_EQ(tuned.exit, 0) << tuned.err;
 
   for (const auto& [page, folders] : std::vector<std::pair<std::string, std::vector<std::string>>>{
            {"pair.html", {"batch", "none/"}},
            {"images.html", {"images"}},
+           {"study.html", {"study"}},
            {"other.html", {"sizes", "houses"}}}) {
     std::vector<std::string> words = folders;
     words.insert(words.end(), {"-o", page});
@@ -88,6 +92,10 @@ TEST_F(Report, PagesInABrowser) {
   EXPECT_THAT(place_.read("other.html"),
               AllOf(HasSubstr("Gap between training"), HasSubstr("Predictions beside the truth"),
                     HasSubstr("Rows with the largest errors"), HasSubstr("1 of 4 runs diverged")));
+  EXPECT_THAT(place_.read("study.html"),
+              AllOf(HasSubstr("Of 16 trials "), HasSubstr("Parameters of all trials"),
+                    HasSubstr("Which parameters mattered"), HasSubstr("The best trials"),
+                    HasSubstr("batch_size")));
   // The same folders give the same page.
   ASSERT_EQ(report({"batch", "none/", "-o", "again.html"}).exit, 0);
   EXPECT_EQ(place_.read("again.html"), pair);
@@ -100,9 +108,9 @@ TEST_F(Report, PagesInABrowser) {
                  "<canvas width=\"3000\" height=\"9\"></canvas>"
                  "<figure><p class=\"finding\">It is - here.</p></figure>");
   place_.write("broken.html", broken);
-  run_python("report_pages.py",
-             {(place_ / "pair.html").string(), (place_ / "images.html").string(),
-              (place_ / "other.html").string(), "--broken", (place_ / "broken.html").string()});
+  run_python("report_pages.py", {(place_ / "pair.html").string(), (place_ / "images.html").string(),
+                                 (place_ / "study.html").string(), (place_ / "other.html").string(),
+                                 "--broken", (place_ / "broken.html").string()});
 #endif
 }
 
@@ -134,6 +142,32 @@ TEST_F(Report, RefusesWhatIsNoFolderOfEvenrow) {
   expect_error("missing", 4, "missing: nothing to report on there");
   place_.write("unfinished/comparison.toml", "");
   expect_error("unfinished", 4, "unfinished: this comparison is not finished");
+}
+
+TEST_F(Report, OfAStudy) {
+  place_.write("flowers.csv", flowers_csv());
+  place_.write("space.toml",
+               "[lr]\nlow = 1e-3\nhigh = 0.5\n[norm]\nvalues = [\"batch\", \"none\"]\n");
+  const Outcome tuned =
+      place_.run({"tune", "flowers.csv", "--trials", "12", "--epochs", "3", "--space", "space.toml",
+                  "--pruner", "none", "--search", "random", "--out", "study"});
+  ASSERT_EQ(tuned.exit, 0) << tuned.err;
+  ASSERT_EQ(report({"study", "-o", "study.html"}).exit, 0);
+  const std::string page = place_.read("study.html");
+  EXPECT_THAT(page, AllOf(HasSubstr("Of 12 trials 12 ran to their end; the best, "),
+                          HasSubstr("mattered"), HasSubstr("accuracy")));
+  // Axes end where the space does, which no trial of a random search is likely to meet.
+  EXPECT_THAT(page.substr(page.find("\"marks\""), 200),
+              AllOf(HasSubstr("\"text\":\"0.001\""), HasSubstr("\"text\":\"0.5\"")));
+  // A study that has hardly begun, one that is broken, and a journal without any.
+  const std::string journal = place_.read("study/journal.log");
+  place_.write("begun/journal.log", journal.substr(0, journal.find("\"op_code\":6") - 1));
+  ASSERT_EQ(report({"begun", "-o", "begun.html"}).exit, 0);
+  EXPECT_THAT(place_.read("begun.html"), HasSubstr("has run to its end yet"));
+  place_.write("broken/journal.log", journal + "{\"op_code\":11}\n");
+  expect_error("broken", 3, "op_code 11 is unknown");
+  place_.write("none/journal.log", "");
+  expect_error("none", 3, "there is no study in it");
 }
 
 TEST_F(Report, NamesTheLineThatIsWrong) {

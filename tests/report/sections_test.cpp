@@ -219,8 +219,9 @@ TEST(Errors, NameTheClassesConfusedMost) {
 
 TEST(Study, TellsOfTheBestAndOfWhatMattered) {
   StudyData study{.folder = "s", .metric = "accuracy", .parameters = {}, .trials = {}};
-  study.parameters = {{.name = "lr", .logarithmic = true, .importance = 0.75},
-                      {.name = "norm", .categories = {"none", "batch"}, .importance = 0.25}};
+  study.parameters = {
+      {.name = "lr", .logarithmic = true, .low = 1e-4, .high = 1, .importance = 0.75},
+      {.name = "norm", .categories = {"none", "batch"}, .importance = 0.25}};
   study.trials = {{0, "complete", 0.8, 2, {0.001, 0}},
                   {1, "complete", 0.9, 2, {0.01, 1}},
                   {2, "pruned", 0.3, 1, {1, 0}},
@@ -231,8 +232,17 @@ TEST(Study, TellsOfTheBestAndOfWhatMattered) {
             "trial 1.");
   EXPECT_EQ(all[1], "The best trial, 1, reached 90.00 % with lr 0.010, norm batch.");
   EXPECT_EQ(all[2], "Most to do with being among the best trials had lr (75 %), then norm (25 %).");
+  // Axes are those of the space, whatever was tried of it.
+  const auto figure = std::get<Figure>(study_blocks(study)[1]);
+  const auto& chart = std::get<ParallelChart>(figure.chart);
+  ASSERT_EQ(chart.dimensions[0].marks.size(), 2u);
+  EXPECT_EQ(chart.dimensions[0].marks[0], (std::pair<double, std::string>(0, "0.0001")));
+  EXPECT_EQ(chart.dimensions[0].marks[1], (std::pair<double, std::string>(1, "1")));
+  EXPECT_NEAR(chart.items.back().heights[0], 0.5, 1e-12);  // 0.01
   study.trials.resize(1);
-  EXPECT_EQ(findings(study_blocks(study)).size(), 3u);  // a span of one value
+  EXPECT_EQ(findings(study_blocks(study)).size(), 3u);
+  study.parameters[0].low = study.parameters[0].high = 0.001;  // a span of one value
+  EXPECT_EQ(findings(study_blocks(study)).size(), 3u);
   study.trials.clear();
   EXPECT_TRUE(findings(study_blocks(study)).empty());
 }
