@@ -186,17 +186,48 @@ TEST(Comparison, SaysTheUsableRange) {
   EXPECT_THAT(findings(comparison_blocks(data))[0], HasSubstr("is no value without batch norm"));
 }
 
-TEST(Comparison, ComparesTheGapOverBatchSizes) {
+// Gaps in points at 16, 32, 64, ..., with batch norm and without.
+std::string gap_finding(const std::vector<double>& batch, const std::vector<double>& none) {
   ComparisonData data = comparison();
   data.vary = "batch-size";
-  data.values = {16, 256};
-  for (ComparedRun& run : data.runs) run.value = run.value < 1 ? 16 : 256;
+  data.values.clear();
+  data.runs.clear();
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    data.values.push_back(static_cast<double>(16u << i));
+    for (const bool normalized : {false, true}) {
+      data.runs.push_back({.norm = normalized ? "batch" : "none",
+                           .value = data.values.back(),
+                           .seed = 1,
+                           .score = 0.5,
+                           .training_score = 0.5 + (normalized ? batch : none)[i] / 100,
+                           .folder = "a"});
+    }
+  }
+  return findings(comparison_blocks(data))[1];
+}
+
+TEST(Comparison, TellsTheTrendOfTheGapOverAllBatchSizes) {
+  const std::vector<double> mixed{5, 9, 3, 8, 4, 6}, rising{2, 3, 4, 4.5, 7, 6.9};
+  const std::vector<double> falling{7, 6, 5, 4, 3, 2};
   EXPECT_EQ(
-      findings(comparison_blocks(data))[1],
-      "With batch norm the gap is 2.00 points at 16 and 8.00 points at 256. With batch norm it "
-      "is smaller for small mini-batches, as regularization makes it.");
-  data.runs[2].training_score = 0.99;
-  EXPECT_THAT(findings(comparison_blocks(data))[1], EndsWith("no regularization is seen."));
+      gap_finding(rising, mixed),
+      "Without batch norm the gap is 5.00 points at 16 and 6.00 points at 512 (no clear trend: the "
+      "larger of two sizes has the larger one in 7 of 15 pairs); with batch norm the gap is 2.00 "
+      "points at 16 and 6.90 points at 512 (the larger of two sizes has the larger one in 14 of "
+      "15). With batch norm it grows with the mini-batch, as if small ones regularized.");
+  EXPECT_THAT(gap_finding(rising, rising), EndsWith("so batch norm need not be the reason."));
+  // Its ends alone would say that it grows, or that nothing is seen where all but one agree.
+  EXPECT_THAT(gap_finding({5, 9, 3, 8, 4, 6}, falling), EndsWith("regularize is not seen."));
+  EXPECT_THAT(gap_finding(falling, falling),
+              testing::AllOf(HasSubstr("has the smaller one in 15 of 15)"),
+                             EndsWith("regularize is not seen.")));
+  // Four sizes in order: two of 24 orders are as clear, which is more than one in twenty; of five,
+  // two of 120.
+  EXPECT_THAT(gap_finding({1, 2, 3, 4}, {1, 2, 3, 4}),
+              EndsWith("at 128 (too few sizes to tell a trend)."));
+  EXPECT_THAT(gap_finding({1, 2, 3, 4, 5}, falling), EndsWith("as if small ones regularized."));
+  EXPECT_THAT(gap_finding({1, 2, 3, 5, 4}, falling), EndsWith("not seen."));  // 10 of 120
+  EXPECT_THAT(gap_finding({1, 1, 1, 1, 1}, falling), HasSubstr("no clear trend"));
 }
 
 TEST(Errors, NameTheClassesConfusedMost) {
