@@ -111,22 +111,26 @@ std::string wrapped(std::string_view text, std::int64_t width, std::int64_t inde
   const std::string blanks(static_cast<std::size_t>(std::max<std::int64_t>(indent, 0)), ' ');
   std::string lines;
   std::int64_t used = 0;
+  bool begun = false;  // the line has a word, if only of marks without a width
   for (std::size_t at = 0; at <= text.size();) {
     const std::size_t end = std::min(text.find_first_of(" \n", at), text.size());
     const std::string_view word = text.substr(at, end - at);
     const std::int64_t wide = display_width(word);
-    if (!word.empty() && used > 0 && used + 1 + wide > width) {
+    if (!word.empty() && begun && used + 1 + wide > width) {
       lines += "\n" + blanks;
       used = 0;
+      begun = false;
     }
     if (!word.empty()) {
-      if (used > 0) lines += ' ';
+      if (begun) lines += ' ';
       lines += word;
-      used += wide + (used > 0 ? 1 : 0);
+      used += wide + (begun ? 1 : 0);
+      begun = true;
     }
     if (end < text.size() && text[end] == '\n') {
       lines += "\n" + blanks;
       used = 0;
+      begun = false;
     }
     at = end + 1;
   }

@@ -54,6 +54,7 @@ TEST(Wrapped, BreaksAtBlanks) {
   EXPECT_EQ(wrapped("incomprehensible word", 5), "incomprehensible\nword");
   EXPECT_EQ(wrapped("a\n\nb", 10), "a\n\nb");
   EXPECT_EQ(wrapped("", 10), "");
+  EXPECT_EQ(wrapped("\xCD\xAB a", 10), "\xCD\xAB a");  // a word without a width is a word
 }
 
 RC_GTEST_PROP(Wrapped, KeepsTheWordsAndTheWidth, ()) {
