@@ -16,7 +16,6 @@
 
 #include "command.hpp"
 #include "core/fail.hpp"
-#include "core/nearest.hpp"
 #include "evenrow/compare.hpp"
 #include "help.hpp"
 #include "io/atomic_file.hpp"
@@ -46,27 +45,9 @@ struct CompareArguments {
   std::optional<GivenTrainOptions> given{};  // after the verb's own
 };
 
-template <class E>
-E parse_one(const std::string& option, std::string_view text) {
-  if (const auto value = core::parse_name<E>(text)) return *value;
-  const auto known = core::names<E>();
-  core::fail(ErrorKind::usage, "{} is '{}', expected one of {}{}", option, text,
-             core::joined_names<E>(), core::did_you_mean(text, known));
-}
-
-std::vector<Norm> parse_norms(std::string_view text) {
-  std::vector<Norm> norms;
-  for (std::size_t at = 0; at <= text.size();) {
-    const std::size_t end = std::min(text.find(',', at), text.size());
-    norms.push_back(parse_one<Norm>("--norms", text.substr(at, end - at)));
-    at = end + 1;
-  }
-  return norms;
-}
-
 CompareOptions options_from(const CompareArguments& arguments) {
   CompareOptions options;
-  options.vary = parse_one<Vary>("--vary", arguments.vary);
+  options.vary = parse_enum<Vary>("--vary", arguments.vary);
   std::string key = arguments.vary;
   std::ranges::replace(key, '-', '_');
   if (arguments.given->gave(key)) {
@@ -84,7 +65,7 @@ CompareOptions options_from(const CompareArguments& arguments) {
   }
   options.training = gathered_options(arguments.data, arguments.config, *arguments.given);
   options.training.test.clear();
-  options.norms = parse_norms(arguments.norms);
+  options.norms = parse_enums<Norm>("--norms", arguments.norms);
   options.seeds = arguments.seeds;
   options.jobs = arguments.jobs;
   if (!arguments.values.empty()) {

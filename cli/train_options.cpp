@@ -54,14 +54,6 @@ UnitList parse_units(const std::string& option, std::string_view text) {
       "whole numbers with commas between them and no blanks, such as 256,128, or none");
 }
 
-template <class E>
-E parse_enum(const std::string& option, std::string_view text) {
-  if (const auto value = core::parse_name<E>(text)) return *value;
-  const auto known = core::names<E>();
-  core::fail(ErrorKind::usage, "{} is '{}', expected one of {}{}", option, text,
-             core::joined_names<E>(), core::did_you_mean(text, known));
-}
-
 // One overload a type of field: what the help calls its values, how they are read and shown.
 std::string value_name(const std::string&) {
   return "TEXT";

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -10,6 +11,9 @@
 #include <string_view>
 #include <vector>
 
+#include "core/fail.hpp"
+#include "core/names.hpp"
+#include "core/nearest.hpp"
 #include "evenrow/train.hpp"
 
 namespace evenrow::cli {
@@ -48,6 +52,28 @@ TrainOptions read_options(const std::filesystem::path& path);
 /// `data` (if not empty). Errors (usage): no data; see check().
 TrainOptions gathered_options(const std::string& data, const std::string& config,
                               const GivenTrainOptions& given);
+
+/// The value of enumeration E that `text` names. Errors (usage): names the option, the values and
+/// the nearest of them.
+template <class E>
+E parse_enum(const std::string& option, std::string_view text) {
+  if (const auto value = core::parse_name<E>(text)) return *value;
+  const auto known = core::names<E>();
+  core::fail(ErrorKind::usage, "{} is '{}', expected one of {}{}", option, text,
+             core::joined_names<E>(), core::did_you_mean(text, known));
+}
+
+/// The values of "none,batch".
+template <class E>
+std::vector<E> parse_enums(const std::string& option, std::string_view text) {
+  std::vector<E> values;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find(',', at), text.size());
+    values.push_back(parse_enum<E>(option, text.substr(at, end - at)));
+    at = end + 1;
+  }
+  return values;
+}
 
 /// The numbers of "0.1,1,10". Errors (usage): names the option.
 std::vector<double> parse_numbers(const std::string& option, std::string_view text);

@@ -11,7 +11,6 @@
 
 #include "command.hpp"
 #include "core/fail.hpp"
-#include "core/nearest.hpp"
 #include "help.hpp"
 #include "io/read_file.hpp"
 #include "nn/names.hpp"
@@ -42,14 +41,6 @@ struct TuneArguments {
   GivenTrainOptions given;
 };
 
-template <class E>
-E parse_one(const std::string& option, std::string_view text) {
-  if (const auto value = core::parse_name<E>(text)) return *value;
-  const auto known = core::names<E>();
-  core::fail(ErrorKind::usage, "{} is '{}', expected one of {}{}", option, text,
-             core::joined_names<E>(), core::did_you_mean(text, known));
-}
-
 // The space of a file, or the default one, without what the command line fixes.
 Space space_from(const TuneArguments& arguments, TrainOptions& training) {
   const bool own = !arguments.space.empty();
@@ -69,11 +60,9 @@ Space space_from(const TuneArguments& arguments, TrainOptions& training) {
 
   // --norm: one is fixed, several are searched.
   Parameter norms{.name = "norm", .type = ParameterType::categorical};
-  for (std::size_t at = 0; at <= arguments.norms.size();) {
-    const std::size_t end = std::min(arguments.norms.find(',', at), arguments.norms.size());
-    norms.choices.push_back(arguments.norms.substr(at, end - at));
-    training.norm = parse_one<Norm>("--norm", norms.choices.back());
-    at = end + 1;
+  for (const Norm norm : parse_enums<Norm>("--norm", arguments.norms)) {
+    norms.choices.emplace_back(core::name_of(norm));
+    training.norm = norm;
   }
   const bool several = norms.choices.size() > 1;
   if (several) space.insert(space.begin(), norms);
@@ -94,10 +83,10 @@ tuning::TrainingSearch search_from(const TuneArguments& arguments) {
   tuning::TrainingSearch search;
   search.training = gathered_options(arguments.data, arguments.config, arguments.given);
   search.space = space_from(arguments, search.training);
-  if (!arguments.metric.empty()) search.metric = parse_one<Metric>("--metric", arguments.metric);
+  if (!arguments.metric.empty()) search.metric = parse_enum<Metric>("--metric", arguments.metric);
   search.search = {.trials = arguments.trials,
-                   .search = parse_one<Search>("--search", arguments.search),
-                   .pruner = parse_one<Pruner>("--pruner", arguments.pruner),
+                   .search = parse_enum<Search>("--search", arguments.search),
+                   .pruner = parse_enum<Pruner>("--pruner", arguments.pruner),
                    .seed = search.training.seed,
                    .jobs = arguments.jobs,
                    .lag = arguments.lag,

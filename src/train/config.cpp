@@ -1,6 +1,4 @@
 // Options of a training run: their ranges, and their TOML form, both by the table of options.
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -12,6 +10,7 @@
 #include "core/nearest.hpp"
 #include "evenrow/train.hpp"
 #include "io/names.hpp"
+#include "io/toml.hpp"
 #include "nn/names.hpp"
 #include "train/names.hpp"
 #include "train/option_table.hpp"
@@ -194,13 +193,7 @@ std::string to_toml(const TrainOptions& options) {
 }
 
 TrainOptions options_from_toml(const std::string& text, const std::string& source) {
-  toml::table document;
-  try {
-    document = toml::parse(std::string_view(text), std::string_view(source));
-  } catch (const toml::parse_error& error) {
-    core::fail(ErrorKind::usage, "{}, line {}: not TOML: {}", source, error.source().begin.line,
-               error.description());
-  }
+  const toml::table document = io::parse_toml(text, source);
   TrainOptions options;
   std::vector<std::string_view> known;
   visit_options(options, [&](const char* key, auto& field, const char*) {

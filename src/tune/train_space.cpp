@@ -1,7 +1,5 @@
 #include "tune/train_space.hpp"
 
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -12,6 +10,7 @@
 #include "core/fail.hpp"
 #include "core/nearest.hpp"
 #include "io/names.hpp"
+#include "io/toml.hpp"
 #include "nn/names.hpp"
 #include "train/names.hpp"
 #include "train/option_table.hpp"
@@ -248,13 +247,7 @@ high = 512
 
 Space training_space(const std::string& text, const std::string& source,
                      const std::set<std::string>& without) {
-  toml::table document;
-  try {
-    document = toml::parse(std::string_view(text), std::string_view(source));
-  } catch (const toml::parse_error& error) {
-    core::fail(ErrorKind::usage, "{}, line {}: not TOML: {}", source, error.source().begin.line,
-               error.description());
-  }
+  const toml::table document = io::parse_toml(text, source);
   Space space;
   TrainOptions options;
   Keys known;
