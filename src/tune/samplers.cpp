@@ -23,7 +23,7 @@ struct Polynomial {
   unsigned degree, coefficients;
   std::array<std::uint32_t, 7> initial;
 };
-constexpr std::array<Polynomial, 20> kPolynomials{{
+constexpr std::array<Polynomial, kSobolDimensions - 1> kPolynomials{{
     {1, 0, {1}},
     {2, 1, {1, 3}},
     {3, 1, {1, 3, 1}},
@@ -98,15 +98,20 @@ std::vector<double> random_position(std::size_t dimensions, std::uint64_t seed,
   return position;
 }
 
+std::uint32_t sobol_bits(std::size_t dimension, std::uint64_t point) {
+  const Directions v = directions_of(dimension);
+  std::uint32_t x = 0;
+  for (std::size_t k = 0; k < v.size(); ++k) {
+    if ((point >> k) & 1u) x ^= v[k];
+  }
+  return x;
+}
+
 std::vector<double> sobol_position(std::size_t dimensions, std::uint64_t seed, std::int64_t trial) {
   std::vector<double> position = random_position(dimensions, seed, trial);
   const core::RandomStream scrambling = stream_of(seed, -1);
-  for (std::size_t i = 0; i < std::min(dimensions, kPolynomials.size() + 1); ++i) {
-    const Directions v = directions_of(i);
-    std::uint32_t x = 0;
-    for (std::size_t k = 0; k < v.size(); ++k) {
-      if ((static_cast<std::uint64_t>(trial) >> k) & 1u) x ^= v[k];
-    }
+  for (std::size_t i = 0; i < std::min(dimensions, kSobolDimensions); ++i) {
+    const std::uint32_t x = sobol_bits(i, static_cast<std::uint64_t>(trial));
     position[i] = (scrambled(x, scrambling.word(i)) + 0.5) * 0x1p-32;
   }
   return position;

@@ -10,6 +10,13 @@ namespace evenrow::tuning {
 
 std::vector<double> random_position(std::size_t dimensions, std::uint64_t seed, std::int64_t trial);
 
+inline constexpr std::size_t kSobolDimensions = 21;
+
+/// The binary fraction, 32 bits, of one of kSobolDimensions of a point of the Sobol sequence, not
+/// scrambled. Points are in binary order: that of Gray codes, in which others give them, has point
+/// n ^ (n >> 1) at place n.
+std::uint32_t sobol_bits(std::size_t dimension, std::uint64_t point);
+
 /// Point `trial` of the Sobol sequence with the direction numbers of Joe and Kuo ("Constructing
 /// Sobol sequences with better two-dimensional projections", SIAM J. Sci. Comput. 30, 2008),
 /// scrambled by Burley's hash ("Practical hash-based Owen scrambling", JCGT 9(4), 2020). Dimensions

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <map>
 #include <set>
@@ -87,6 +88,46 @@ TEST(Sobol, EveryDimensionIsStratifiedForEverySeed) {
     for (const auto& dimension : cells) EXPECT_EQ(dimension.size(), 256u);
   }
   EXPECT_NE(tuning::sobol_position(2, 1, 5), tuning::sobol_position(2, 2, 5));
+}
+
+// SobolEngine(21, scramble=False) of PyTorch 2.13: points 0 to 15, in sixteenths, and 1,000 to
+// 1,003, in parts of 1,024.
+TEST(Sobol, PointsAreThoseOfPyTorchBeforeScrambling) {
+  using Points = std::vector<std::array<unsigned, tuning::kSobolDimensions>>;
+  const Points first{{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+                      {8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8},
+                      {12, 4, 4, 4, 12, 12, 4, 12, 12, 12, 12, 12, 4, 4, 12, 4, 12, 4, 12, 4, 4},
+                      {4, 12, 12, 12, 4, 4, 12, 4, 4, 4, 4, 4, 12, 12, 4, 12, 4, 12, 4, 12, 12},
+                      {6, 6, 10, 14, 6, 2, 6, 14, 14, 10, 14, 6, 6, 10, 6, 14, 6, 14, 14, 2, 2},
+                      {14, 14, 2, 6, 14, 10, 14, 6, 6, 2, 6, 14, 14, 2, 14, 6, 14, 6, 6, 10, 10},
+                      {10, 2, 14, 10, 10, 14, 2, 2, 2, 6, 2, 10, 2, 14, 10, 10, 10, 10, 2, 6, 6},
+                      {2, 10, 6, 2, 2, 6, 10, 10, 10, 14, 10, 2, 10, 6, 2, 2, 2, 2, 10, 14, 14},
+                      {3, 5, 15, 7, 9, 5, 7, 15, 15, 5, 11, 1, 15, 15, 13, 15, 13, 13, 15, 5, 3},
+                      {11, 13, 7, 15, 1, 13, 15, 7, 7, 13, 3, 9, 7, 7, 5, 7, 5, 5, 7, 13, 11},
+                      {15, 1, 11, 3, 5, 9, 3, 3, 3, 9, 7, 13, 11, 11, 1, 11, 1, 9, 3, 1, 7},
+                      {7, 9, 3, 11, 13, 1, 11, 11, 11, 1, 15, 5, 3, 3, 9, 3, 9, 1, 11, 9, 15},
+                      {5, 3, 5, 9, 15, 7, 1, 1, 1, 15, 5, 7, 9, 5, 11, 1, 11, 3, 1, 7, 1},
+                      {13, 11, 13, 1, 7, 15, 9, 9, 9, 7, 13, 15, 1, 13, 3, 9, 3, 11, 9, 15, 9},
+                      {9, 7, 1, 13, 3, 11, 5, 13, 13, 3, 9, 11, 13, 1, 7, 5, 7, 7, 13, 3, 5},
+                      {1, 15, 9, 5, 11, 3, 13, 5, 5, 11, 1, 3, 5, 9, 15, 13, 15, 15, 5, 11, 13}}};
+  const Points late{{{225, 99,  531, 693, 287, 929, 47,  921,  513, 71, 87,
+                      261, 165, 393, 147, 379, 737, 353, 1015, 743, 535},
+                     {737, 611, 19,  181, 799, 417, 559, 409, 1,   583, 599,
+                      773, 677, 905, 659, 891, 225, 865, 503, 231, 23},
+                     {993, 355, 787, 949, 543, 161, 303, 153, 257, 839, 855,
+                      517, 421, 137, 915, 123, 481, 97,  247, 999, 791},
+                     {481, 867, 275, 437, 31,  673, 815, 665, 769, 327, 343,
+                      5,   933, 649, 403, 635, 993, 609, 759, 487, 279}}};
+  const auto expect_points = [](const Points& points, std::uint64_t from, int bits) {
+    for (std::size_t i = 0; i < points.size(); ++i) {
+      const std::uint64_t n = from + i, gray = n ^ (n >> 1);
+      for (std::size_t d = 0; d < tuning::kSobolDimensions; ++d) {
+        EXPECT_EQ(tuning::sobol_bits(d, gray), points[i][d] << (32 - bits)) << n << ", " << d;
+      }
+    }
+  };
+  expect_points(first, 0, 4);
+  expect_points(late, 1000, 10);
 }
 
 // The first two dimensions are a (0, 2)-sequence: one point in every cell of 16 x 16.
