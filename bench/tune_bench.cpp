@@ -97,18 +97,24 @@ void regrets(const std::string& name, const Space& space, const Objective& objec
              double optimum) {
   for (const Search search : {Search::random, Search::sobol, Search::tpe}) {
     const char* names[]{"random", "sobol", "tpe"};
-    std::string line = fmt::format("{:<11} {:<7}", name, names[static_cast<int>(search)]);
-    for (const std::int64_t trials : {32, 64, 128}) {
-      std::vector<double> found;
-      for (int seed = 1; seed <= kSeeds; ++seed) {
-        const Study study =
-            tune(space, objective,
-                 {.trials = trials, .search = search, .seed = static_cast<std::uint64_t>(seed)});
-        found.push_back(*best_trial(study)->value - optimum);
+    for (const bool refine : {false, true}) {
+      std::string line =
+          fmt::format("{:<11} {:<15}", name,
+                      std::string(names[static_cast<int>(search)]) + (refine ? ", refine" : ""));
+      for (const std::int64_t trials : {32, 64, 128}) {
+        std::vector<double> found;
+        for (int seed = 1; seed <= kSeeds; ++seed) {
+          const Study study = tune(space, objective,
+                                   {.trials = trials,
+                                    .search = search,
+                                    .seed = static_cast<std::uint64_t>(seed),
+                                    .refine = refine});
+          found.push_back(*best_trial(study)->value - optimum);
+        }
+        line += fmt::format(" {:>10.4f}", median(found));
       }
-      line += fmt::format(" {:>10.4f}", median(found));
+      fmt::print("{}\n", line);
     }
-    fmt::print("{}\n", line);
   }
 }
 
@@ -160,8 +166,8 @@ void curves() {
 }  // namespace
 
 int main() {
-  fmt::print("median regret over {} seeds\n{:<11} {:<7} {:>10} {:>10} {:>10}\n", kSeeds, "function",
-             "search", "32 trials", "64", "128");
+  fmt::print("median regret over {} seeds\n{:<11} {:<15} {:>10} {:>10} {:>10}\n", kSeeds,
+             "function", "search", "32 trials", "64", "128");
   regrets(
       "Branin", kBraninSpace, [](RunningTrial& t) { return branin(t.real("x"), t.real("y")); },
       kBranin);

@@ -14,9 +14,9 @@
 namespace evenrow {
 namespace {
 
-constexpr double kGoodPart = 0.2;         // of the trials
-constexpr std::size_t kFewestGood = 4;    // trials
-constexpr double kWidestNarrowing = 0.8;  // of a scale; what leaves more narrows nothing
+constexpr double kGoodPart = 0.1;         // of the trials
+constexpr std::size_t kFewestGood = 3;    // trials
+constexpr double kWidestNarrowing = 0.9;  // of a scale; what leaves more narrows nothing
 
 double three_digits(double value) {
   const std::string text = fmt::format("{:.2e}", value);
