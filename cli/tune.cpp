@@ -222,7 +222,7 @@ Command add_tune(CLI::App& app) {
       "crash, and runs only what is missing. More trials may be added in the same way.\n\n"
       "The other options are those of evenrow train.",
       "evenrow tune fashion-mnist --epochs 9 --trials 64 --out runs/study\n"
-      "evenrow tune flowers.csv --norm batch --space space.toml --out runs/flowers\n"
+      "evenrow tune flowers.csv --norm batch --folds 5 --refine --out runs/flowers\n"
       "evenrow train --config runs/study/best.toml --out runs/best");
   auto arguments = std::make_shared<TuneArguments>(*parser);
   add_data_and_config(*parser, arguments->data, arguments->config);
