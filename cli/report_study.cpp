@@ -46,6 +46,7 @@ report::StudyData study_data(const std::filesystem::path& folder) {
     const Parameter& parameter = study.space[k];
     report::StudyParameter about{.name = parameter.name, .categories = parameter.choices};
     about.logarithmic = parameter.scale == Scale::log;
+    about.one_minus_logarithmic = parameter.scale == Scale::one_minus_log;
     about.low = parameter.low;
     about.high = parameter.high;
     if (!importance.empty()) about.importance = importance[k];

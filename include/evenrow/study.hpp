@@ -60,7 +60,7 @@ struct Study {
   std::string name{};
   Direction direction = Direction::minimize;
   /// All parameters of all trials, in the order of their appearance (of one trial's by name, where
-  /// evenrow wrote it). A journal holds no conditions, nor one_minus_log, which is linear there.
+  /// evenrow wrote it). A journal holds no conditions; one_minus_log where evenrow made the study.
   Space space{};
   std::vector<StudyTrial> trials{};
   std::map<std::string, std::string> attributes{};  ///< User attributes, as JSON.

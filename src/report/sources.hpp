@@ -118,7 +118,7 @@ struct ComparisonData {
 
 struct StudyParameter {
   std::string name{};
-  bool logarithmic = false;
+  bool logarithmic = false, one_minus_logarithmic = false;
   double low = kNone, high = kNone;       ///< Of the space that was searched; of numbers.
   std::vector<std::string> categories{};  ///< Values are indices of it; empty: numbers.
   double importance = kNone;              ///< In [0, 1], all together 1; NaN: unknown.

@@ -45,12 +45,14 @@ std::string parameter_text(const StudyParameter& parameter, double value) {
 // The span of a parameter in the space that was searched, and where a value lies in it.
 struct Span {
   double low = kNone, high = kNone;
-  bool logarithmic = false;
+  bool logarithmic = false, one_minus_logarithmic = false;
 
   double height(double value) const {
     if (!(high > low)) return std::isnan(value) ? kNone : 0.5;
-    return logarithmic ? std::log(value / low) / std::log(high / low)
-                       : (value - low) / (high - low);
+    if (logarithmic) return std::log(value / low) / std::log(high / low);
+    if (one_minus_logarithmic)
+      return std::log((1 - value) / (1 - low)) / std::log((1 - high) / (1 - low));
+    return (value - low) / (high - low);
   }
 };
 
@@ -109,7 +111,10 @@ void add_parallel(std::vector<Block>& blocks, const StudyData& study,
     const bool part_of_any = std::ranges::any_of(
         trials, [&](const StudyTrial* trial) { return !std::isnan(trial->parameters[k]); });
     if (!part_of_any) continue;
-    Span span{.low = parameter.low, .high = parameter.high, .logarithmic = parameter.logarithmic};
+    Span span{.low = parameter.low,
+              .high = parameter.high,
+              .logarithmic = parameter.logarithmic,
+              .one_minus_logarithmic = parameter.one_minus_logarithmic};
     ParallelChart::Dimension dimension{.name = parameter.name, .marks = {}};
     if (parameter.categories.empty()) {
       dimension.marks.push_back({span.height(span.low), fmt::format("{:.4g}", span.low)});

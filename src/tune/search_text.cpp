@@ -24,6 +24,13 @@ std::string search_text(const Space& space, const TuneOptions& o) {
   return text;
 }
 
+bool is_one_minus_log(std::string_view text, const std::string& parameter) {
+  const std::string line =
+      fmt::format("\n{} = {} {} ", parameter, core::name_of(ParameterType::real),
+                  core::name_of(Scale::one_minus_log));
+  return text.find(line) != std::string_view::npos;
+}
+
 std::string first_difference(std::string_view a, std::string_view b) {
   while (!a.empty() || !b.empty()) {
     const std::string_view line_a = a.substr(0, a.find('\n')), line_b = b.substr(0, b.find('\n'));

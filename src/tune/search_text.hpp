@@ -9,6 +9,12 @@
 
 namespace evenrow::tuning {
 
+/// User attribute of a study that has it.
+inline constexpr const char* kSearchKey = "evenrow:search";
+
+/// Whether a search text says that the parameter is searched in one_minus_log.
+bool is_one_minus_log(std::string_view text, const std::string& parameter);
+
 /// A "key = value" a line.
 std::string search_text(const Space& space, const TuneOptions& options);
 

@@ -9,6 +9,7 @@
 #include "io/read_file.hpp"
 #include "tune/journal.hpp"
 #include "tune/parzen.hpp"
+#include "tune/search_text.hpp"
 #include "tune/space.hpp"
 
 namespace evenrow {
@@ -107,6 +108,16 @@ Study tuning::JournalContent::study(std::size_t index) const {
     study.trials.push_back(std::move(result));
   }
   for (StudyTrial& trial : study.trials) trial.parameters.resize(study.space.size());
+  // Optuna's distributions know no one_minus_log; what evenrow says of its search does.
+  const auto search = recorded.user_attributes.find(kSearchKey);
+  if (search == recorded.user_attributes.end()) return study;
+  const std::string text = text_of_json(search->second);
+  for (Parameter& parameter : study.space) {
+    if (parameter.type == ParameterType::real && parameter.scale == Scale::linear &&
+        parameter.high < 1 && is_one_minus_log(text, parameter.name)) {
+      parameter.scale = Scale::one_minus_log;
+    }
+  }
   return study;
 }
 

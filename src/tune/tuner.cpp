@@ -15,10 +15,9 @@ namespace evenrow {
 namespace {
 
 // System attribute of a trial: its place in the search, which its number in the journal need not
-// be, where others write too. User attributes of the study: what decides the trials, and after how
-// many of them the space is refined.
+// be, where others write too. User attribute of the study: after how many trials the space is
+// refined.
 constexpr const char* kPlaceKey = "evenrow:trial";
-constexpr const char* kSearchKey = "evenrow:search";
 constexpr const char* kFirstRoundKey = "evenrow:first_round";
 constexpr const char* kFailureKey = "failure";
 
@@ -67,14 +66,14 @@ struct Tuner::State {
       if (!found) {
         study_id = journal->content().studies().size();
         return tuning::create_study_line(journal->worker(), options.study, options.direction) +
-               tuning::study_attribute_line(journal->worker(), study_id, kSearchKey, text);
+               tuning::study_attribute_line(journal->worker(), study_id, tuning::kSearchKey, text);
       }
       study_id = *found;
       return std::string();
     });
     const std::string path = options.journal.string();
     const tuning::JournalStudy& recorded = journal->content().studies()[study_id];
-    const auto known = recorded.user_attributes.find(kSearchKey);
+    const auto known = recorded.user_attributes.find(tuning::kSearchKey);
     if (known == recorded.user_attributes.end()) {
       core::fail(ErrorKind::data,
                  "{}: the study {} in it was not made by evenrow; choose another file, or another "

@@ -270,6 +270,16 @@ TEST(Study, TellsOfTheBestAndOfWhatMattered) {
   EXPECT_EQ(chart.dimensions[0].marks[0], (std::pair<double, std::string>(0, "0.0001")));
   EXPECT_EQ(chart.dimensions[0].marks[1], (std::pair<double, std::string>(1, "1")));
   EXPECT_NEAR(chart.items.back().heights[0], 0.5, 1e-12);  // 0.01
+  study.parameters[0] = {.name = "beta2",
+                         .one_minus_logarithmic = true,
+                         .low = 0.9,
+                         .high = 0.999,
+                         .importance = 0.75};
+  study.trials[1].parameters[0] = 0.99;
+  EXPECT_NEAR(std::get<ParallelChart>(std::get<Figure>(study_blocks(study)[1]).chart)
+                  .items.back()
+                  .heights[0],
+              0.5, 1e-12);
   study.trials.resize(1);
   EXPECT_EQ(findings(study_blocks(study)).size(), 3u);
   study.parameters[0].low = study.parameters[0].high = 0.001;  // a span of one value

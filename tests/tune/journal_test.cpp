@@ -83,6 +83,21 @@ TEST(JournalOptuna, ReadsWhatWeWrite) {
   EXPECT_EQ(theirs["trials"][6]["state"], "FAIL");
 }
 
+TEST(Journal, KeepsTheScalesThatOptunaLacks) {
+  const TemporaryFolder folder;
+  const auto journal = folder / "journal.log";
+  const Study ours = tune(small_space(), every_state, {.trials = 24, .journal = journal});
+  const Study read = read_study(journal);
+  const std::vector<double> importance = parameter_importance(ours);
+  const std::vector<double> as_read = parameter_importance(read);
+  ASSERT_EQ(as_read.size(), 4u);
+  for (std::size_t i = 0; i < 4; ++i) {
+    const auto own = std::ranges::find(ours.space, read.space[i].name, &Parameter::name);
+    EXPECT_EQ(read.space[i].scale, own->scale) << own->name;
+    EXPECT_NEAR(as_read[i], importance[static_cast<std::size_t>(own - ours.space.begin())], 1e-9);
+  }
+}
+
 TEST(JournalOptuna, WritesWhatWeRead) {
   const TemporaryFolder folder;
   const auto journal = folder / "journal.log";
