@@ -56,7 +56,7 @@ struct TuneOptions {
 /// or a log scale at zero.
 void check(const Space& space, const TuneOptions& options);
 
-/// The part of study.space in which the best fifth of the trials lies, at least four of them:
+/// The part of study.space in which the best tenth of the trials lies, at least three of them:
 /// choices that none of them uses are gone, ranges end as far beyond the outermost of their values,
 /// on the parameter's scale, as these lie apart on average (and half of 1/(n + 1) of the scale at
 /// least, for n values). What would keep more than 0.9 of its scale, and what none of them has,
