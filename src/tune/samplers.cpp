@@ -12,10 +12,10 @@
 namespace evenrow::tuning {
 namespace {
 
-constexpr std::size_t kStartup = 10;     // trials before the estimators say anything
-constexpr std::uint64_t kDraws = 24;     // candidates of the estimator
-constexpr double kBetterPart = 0.1;      // of the observations
-constexpr std::size_t kMostBetter = 25;  // observations
+constexpr std::size_t kStartup = 10;       // trials before the estimators say anything
+constexpr std::uint64_t kCandidates = 24;  // candidates of the estimator
+constexpr double kBetterPart = 0.1;        // of the observations
+constexpr std::size_t kMostBetter = 25;    // observations
 
 // Degree, coefficients and initial direction numbers m_1.. of dimensions 2 to 21: the head of
 // new-joe-kuo-6.21201.
@@ -129,7 +129,7 @@ std::vector<double> tpe_position(const Space& space,
   const ParzenEstimator others(space, {middle, ranked.end()});
   std::vector<double> best;
   double best_score = -std::numeric_limits<double>::infinity();
-  for (std::uint64_t draw = 0; draw < kDraws; ++draw) {
+  for (std::uint64_t draw = 0; draw < kCandidates; ++draw) {
     const std::vector<double> position =
         good.draw(stream_of(seed, trial), draw * (space.size() + 1));
     const auto values = values_at(space, position);

@@ -30,7 +30,7 @@ std::optional<Range> range_above(std::span<const double> positions, std::span<co
 
 namespace {
 
-constexpr std::int64_t kDraws = 1000;
+constexpr std::int64_t kResamples = 1000;
 
 enum class Axis { decades, doublings, linear };
 
@@ -132,7 +132,7 @@ double quantile(const std::vector<double>& sorted, double part) {
 template <class Sizes>
 void add_intervals(std::vector<UsableRange>& usable, std::size_t seeds, const Sizes& sizes_of) {
   std::vector<std::vector<double>> sizes(usable.size());
-  for (std::int64_t draw = 0; draw < kDraws; ++draw) {
+  for (std::int64_t draw = 0; draw < kResamples; ++draw) {
     const std::vector<double> drawn = sizes_of(drawn_indices(draw, seeds));
     for (std::size_t norm = 0; norm < drawn.size(); ++norm) sizes[norm].push_back(drawn[norm]);
   }

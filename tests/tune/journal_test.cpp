@@ -16,22 +16,12 @@
 #include "support/python.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/throws_error.hpp"
+#include "tune/small_searches.hpp"
 
 namespace evenrow {
 namespace {
 
 using testing::HasSubstr;
-
-Space small_space() {
-  return {{.name = "lr", .low = 1e-4, .high = 1, .scale = Scale::log},
-          {.name = "units", .type = ParameterType::integer, .low = 8, .high = 64},
-          {.name = "norm", .type = ParameterType::categorical, .choices = {"none", "batch"}},
-          {.name = "beta2",
-           .low = 0.9,
-           .high = 0.9999,
-           .scale = Scale::one_minus_log,
-           .condition = Condition{"norm", {"batch"}}}};
-}
 
 // A trial of every state: complete, pruned, failed by an exception, diverged.
 double every_state(RunningTrial& trial) {
@@ -50,7 +40,7 @@ double every_state(RunningTrial& trial) {
 TEST(JournalOptuna, ReadsWhatWeWrite) {
   const TemporaryFolder folder;
   const auto journal = folder / "journal.log";
-  const Study ours = tune(small_space(), every_state,
+  const Study ours = tune(small_space(0.9), every_state,
                           {.trials = 24, .pruner = Pruner::asha, .lag = 2, .journal = journal});
   ASSERT_NO_FATAL_FAILURE(run_python(
       "optuna_peer.py", {"dump", journal.string(), "evenrow", (folder / "out.json").string()}));
@@ -86,7 +76,7 @@ TEST(JournalOptuna, ReadsWhatWeWrite) {
 TEST(Journal, KeepsTheScalesThatOptunaLacks) {
   const TemporaryFolder folder;
   const auto journal = folder / "journal.log";
-  const Study ours = tune(small_space(), every_state, {.trials = 24, .journal = journal});
+  const Study ours = tune(small_space(0.9), every_state, {.trials = 24, .journal = journal});
   const Study read = read_study(journal);
   const std::vector<double> importance = parameter_importance(ours);
   const std::vector<double> as_read = parameter_importance(read);
@@ -123,7 +113,7 @@ TEST(JournalOptuna, TrialsOfBothInOneStudy) {
   const TemporaryFolder folder;
   const auto journal = folder / "journal.log";
   const TuneOptions options{.trials = 6, .journal = journal};
-  Space space = small_space();
+  Space space = small_space(0.9);
   space.resize(3);
   tune(space, every_state, {.trials = 3, .journal = journal});
   ASSERT_NO_FATAL_FAILURE(run_python("optuna_peer.py", {"add", journal.string(), "evenrow", "2"}));
@@ -143,14 +133,14 @@ TEST(Journal, TruncatedLastLineIsRecoveredAndSaid) {
   const TemporaryFolder folder;
   const auto journal = folder / "journal.log";
   const TuneOptions options{.trials = 4, .journal = journal};
-  tune(small_space(), every_state, options);
+  tune(small_space(0.9), every_state, options);
   const std::string whole = read_text(journal);
   // The end of the last trial is lost, and that trial is run again.
   folder.write("journal.log", whole.substr(0, whole.size() - 20));
   const Study cut = read_study(journal);
   EXPECT_TRUE(cut.truncated);
   EXPECT_EQ(cut.trials.back().state, TrialState::running);
-  Tuner tuner(small_space(), options);
+  Tuner tuner(small_space(0.9), options);
   EXPECT_TRUE(tuner.recovered());
   EXPECT_EQ(tuner.finished(), 3);
   const Tuner::Answer answer = tuner.ask();
@@ -166,14 +156,14 @@ TEST(Journal, TruncatedLastLineIsRecoveredAndSaid) {
 TEST(Journal, OfAnotherStudyIsRefused) {
   const TemporaryFolder folder;
   const auto journal = folder / "journal.log";
-  tune(small_space(), every_state, {.trials = 2, .journal = journal});
-  Space other = small_space();
+  tune(small_space(0.9), every_state, {.trials = 2, .journal = journal});
+  Space other = small_space(0.9);
   other[0].high = 10;
   EXPECT_THAT([&] { Tuner(other, {.journal = journal}); },
               ThrowsError(ErrorKind::data,
                           "belongs to another study: it has \"lr = real log "
                           "0.0001 1\", and now it is \"lr = real log 0.0001 10\""));
-  EXPECT_THAT([&] { Tuner(small_space(), {.seed = 2, .journal = journal}); },
+  EXPECT_THAT([&] { Tuner(small_space(0.9), {.seed = 2, .journal = journal}); },
               ThrowsError(ErrorKind::data, "seed = 1"));
   EXPECT_THAT(
       [&] { read_study(journal, "elsewhere"); },

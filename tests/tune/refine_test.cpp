@@ -15,6 +15,7 @@
 #include "support/python.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/throws_error.hpp"
+#include "tune/small_searches.hpp"
 #include "tune/space.hpp"
 
 namespace evenrow {
@@ -22,18 +23,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-// Its names are those of tests/python/optuna_peer.py.
-Space small_space() {
-  return {{.name = "lr", .low = 1e-4, .high = 1, .scale = Scale::log},
-          {.name = "units", .type = ParameterType::integer, .low = 8, .high = 64},
-          {.name = "norm", .type = ParameterType::categorical, .choices = {"none", "batch"}},
-          {.name = "beta2",
-           .low = 0.5,
-           .high = 0.9999,
-           .scale = Scale::one_minus_log,
-           .condition = Condition{"norm", {"batch"}}}};
-}
 
 // Best at lr 0.01 with batch norm; units do not count.
 double objective(RunningTrial& trial) {
@@ -47,7 +36,7 @@ double objective(RunningTrial& trial) {
 }
 
 Study study_of(const std::vector<std::pair<double, std::vector<std::optional<double>>>>& trials) {
-  Study study{.space = small_space()};
+  Study study{.space = small_space(0.5)};
   for (const auto& [value, parameters] : trials) {
     study.trials.push_back({.number = std::ssize(study.trials),
                             .state = TrialState::complete,
@@ -55,16 +44,6 @@ Study study_of(const std::vector<std::pair<double, std::vector<std::optional<dou
                             .parameters = parameters});
   }
   return study;
-}
-
-void expect_same_trials(const Study& a, const Study& b) {
-  ASSERT_EQ(a.trials.size(), b.trials.size());
-  for (std::size_t i = 0; i < a.trials.size(); ++i) {
-    EXPECT_EQ(a.trials[i].parameters, b.trials[i].parameters) << i;
-    EXPECT_EQ(a.trials[i].intermediate, b.trials[i].intermediate) << i;
-    EXPECT_EQ(a.trials[i].state, b.trials[i].state) << i;
-    EXPECT_EQ(a.trials[i].value, b.trials[i].value) << i;
-  }
 }
 
 bool within(const Parameter& part, const Parameter& whole, const std::optional<double>& value) {
@@ -108,7 +87,7 @@ TEST(RefinedSpace, OfNothingIsTheWholeSpace) {
 TEST(RefinedSpace, ContainsTheGoodTrialsAndNothingNew) {
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     const Study study =
-        tune(small_space(), objective, {.trials = 30, .pruner = Pruner::asha, .seed = seed});
+        tune(small_space(0.5), objective, {.trials = 30, .pruner = Pruner::asha, .seed = seed});
     const Space part = refined_space(study);
     const std::vector<std::size_t> order = ranking(study);
     for (std::size_t p = 0; p < part.size(); ++p) {
@@ -126,9 +105,9 @@ TEST(RefinedSpace, ContainsTheGoodTrialsAndNothingNew) {
 TEST(Refine, SecondRoundSearchesWhatTheFirstOneLeft) {
   for (const Search search : {Search::random, Search::sobol, Search::tpe}) {
     TuneOptions options{.trials = 48, .search = search, .pruner = Pruner::asha};
-    const Study whole = tune(small_space(), objective, options);
+    const Study whole = tune(small_space(0.5), objective, options);
     options.refine = true;
-    const Study refined = tune(small_space(), objective, options);
+    const Study refined = tune(small_space(0.5), objective, options);
     Study first = whole;
     first.trials.resize(24);
     const Space part = refined_space(first);
@@ -147,7 +126,7 @@ TEST(Refine, SecondRoundSearchesWhatTheFirstOneLeft) {
     EXPECT_EQ(refined.space[2].choices.size(), 2u);
     for (const int jobs : {2, 4}) {
       options.jobs = jobs;
-      expect_same_trials(refined, tune(small_space(), objective, options));
+      expect_same_trials(refined, tune(small_space(0.5), objective, options));
     }
   }
 }
@@ -156,9 +135,9 @@ TEST(Refine, FindsMore) {
   std::vector<double> whole, refined;
   for (std::uint64_t seed = 1; seed <= 21; ++seed) {
     TuneOptions options{.trials = 40, .search = Search::random, .seed = seed};
-    whole.push_back(*best_trial(tune(small_space(), objective, options))->value);
+    whole.push_back(*best_trial(tune(small_space(0.5), objective, options))->value);
     options.refine = true;
-    refined.push_back(*best_trial(tune(small_space(), objective, options))->value);
+    refined.push_back(*best_trial(tune(small_space(0.5), objective, options))->value);
   }
   std::ranges::nth_element(whole, whole.begin() + 10);
   std::ranges::nth_element(refined, refined.begin() + 10);
@@ -168,30 +147,30 @@ TEST(Refine, FindsMore) {
 TEST(Refine, GoesOnWhereItStopped) {
   const TemporaryFolder folder;
   TuneOptions options{.trials = 30, .pruner = Pruner::asha, .jobs = 3, .refine = true};
-  const Study whole = tune(small_space(), objective, options);
+  const Study whole = tune(small_space(0.5), objective, options);
   for (const int stop : {4, 14, 15, 17, 24}) {  // the second round begins with trial 15
     options.journal = folder / ("journal" + std::to_string(stop));
     int asked = 0;
-    tune(small_space(), objective, options, [&] { return ++asked > stop; });
-    Tuner(small_space(), options).ask();  // a process that was killed: one trial is running
-    expect_same_trials(whole, tune(small_space(), objective, options));
+    tune(small_space(0.5), objective, options, [&] { return ++asked > stop; });
+    Tuner(small_space(0.5), options).ask();  // a process that was killed: one trial is running
+    expect_same_trials(whole, tune(small_space(0.5), objective, options));
   }
   // More trials: the first round stays what it was, however they are asked for.
   options.trials = 36;
-  const Study more = tune(small_space(), objective, options);
+  const Study more = tune(small_space(0.5), objective, options);
   TuneOptions other = options;
   other.journal.clear();
   other.first_round = 15;
-  expect_same_trials(more, tune(small_space(), objective, other));
+  expect_same_trials(more, tune(small_space(0.5), objective, other));
   // A study without a second round gets one.
   other.journal = folder / "later";
   other.refine = false;
   other.first_round = 0;
   other.trials = 15;
-  tune(small_space(), objective, other);
+  tune(small_space(0.5), objective, other);
   other.refine = true;
   other.trials = 24;
-  Tuner later(small_space(), other);
+  Tuner later(small_space(0.5), other);
   EXPECT_EQ(later.first_round(), 15);  // not 12: all that there were
   ASSERT_TRUE(later.refined().has_value());
   EXPECT_EQ(later.refined()->at(2).choices.size(), 1u);
@@ -200,7 +179,7 @@ TEST(Refine, GoesOnWhereItStopped) {
 TEST(Refine, OtherRoundsAreRefused) {
   const TemporaryFolder folder;
   const auto refused = [&](const TuneOptions& options, ErrorKind kind, const std::string& message) {
-    EXPECT_THAT([&] { Tuner(small_space(), options); }, ThrowsError(kind, message));
+    EXPECT_THAT([&] { Tuner(small_space(0.5), options); }, ThrowsError(kind, message));
   };
   refused({.trials = 1, .refine = true}, ErrorKind::usage, "trials, of two rounds, is 1");
   refused({.trials = 8, .first_round = 4}, ErrorKind::usage, "without refine");
@@ -208,12 +187,12 @@ TEST(Refine, OtherRoundsAreRefused) {
           "first_round is 8, expected less than trials, 8");
   refused({.trials = 8, .refine = true, .first_round = -1}, ErrorKind::usage, "first_round is -1");
   const auto journal = folder / "journal.log";
-  tune(small_space(), objective, {.trials = 10, .journal = journal});
+  tune(small_space(0.5), objective, {.trials = 10, .journal = journal});
   refused({.trials = 12, .refine = true, .first_round = 6, .journal = journal}, ErrorKind::usage,
           "10 have begun in the whole space");
   refused({.trials = 10, .refine = true, .journal = journal}, ErrorKind::usage,
           "the first round has 10 trials of 10");
-  tune(small_space(), objective, {.trials = 12, .refine = true, .journal = journal});
+  tune(small_space(0.5), objective, {.trials = 12, .refine = true, .journal = journal});
   refused({.trials = 12, .journal = journal}, ErrorKind::data,
           "a second round after 10 trials, and now there is none");
   refused({.trials = 12, .refine = true, .first_round = 11, .journal = journal}, ErrorKind::data,
@@ -223,7 +202,7 @@ TEST(Refine, OtherRoundsAreRefused) {
 TEST(Refine, OptunaReadsBothRoundsAndAddsToThem) {
   const TemporaryFolder folder;
   const auto journal = folder / "journal.log";
-  Space space = small_space();
+  Space space = small_space(0.5);
   space.resize(3);
   TuneOptions options{.trials = 24, .refine = true, .first_round = 16, .journal = journal};
   const Study ours = tune(space, objective, options);

@@ -15,6 +15,7 @@
 #include "support/python.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/throws_error.hpp"
+#include "tune/small_searches.hpp"
 #include "tune/train_space.hpp"
 
 namespace evenrow {
@@ -24,17 +25,6 @@ using testing::HasSubstr;
 using tuning::SearchObserver;
 using tuning::SearchResult;
 using tuning::TrainingSearch;
-
-// 150 rows of 3 classes that a small network tells apart, mostly.
-std::string write_classes(const TemporaryFolder& folder) {
-  std::string text = "a,b,class\n";
-  for (int i = 0; i < 150; ++i) {
-    const double noise = std::sin(i * 12.9898) * 1.2;
-    text += std::to_string(i % 3 + noise) + "," + std::to_string(i % 3 - noise * noise) + "," +
-            "xyz"[i % 3] + "\n";
-  }
-  return folder.write("classes.csv", text);
-}
 
 TrainingSearch small_search(const std::string& data, std::int64_t trials = 12) {
   TrainingSearch search;
@@ -49,17 +39,6 @@ TrainingSearch small_search(const std::string& data, std::int64_t trials = 12) {
       "test");
   search.search = {.trials = trials, .pruner = Pruner::asha, .jobs = 2};
   return search;
-}
-
-void expect_same_trials(const Study& a, const Study& b) {
-  ASSERT_EQ(a.trials.size(), b.trials.size());
-  for (std::size_t i = 0; i < a.trials.size(); ++i) {
-    EXPECT_EQ(a.trials[i].number, b.trials[i].number) << i;
-    EXPECT_EQ(a.trials[i].parameters, b.trials[i].parameters) << i;
-    EXPECT_EQ(a.trials[i].state, b.trials[i].state) << i;
-    EXPECT_EQ(a.trials[i].value, b.trials[i].value) << i;
-    EXPECT_EQ(a.trials[i].intermediate, b.trials[i].intermediate) << i;
-  }
 }
 
 TEST(TrainingSpace, DefaultsAndScales) {

@@ -8,23 +8,13 @@
 
 #include "support/temporary_folder.hpp"
 #include "support/throws_error.hpp"
+#include "tune/small_searches.hpp"
 #include "tune/train_space.hpp"
 
 namespace evenrow {
 namespace {
 
 using tuning::Metric;
-
-// 150 rows of 3 classes that a small network tells apart, mostly.
-std::string write_classes(const TemporaryFolder& folder) {
-  std::string text = "a,b,class\n";
-  for (int i = 0; i < 150; ++i) {
-    const double noise = std::sin(i * 12.9898) * 1.2;
-    text += std::to_string(i % 3 + noise) + "," + std::to_string(i % 3 - noise * noise) + "," +
-            "xyz"[i % 3] + "\n";
-  }
-  return folder.write("classes.csv", text);
-}
 
 struct Trial {
   explicit Trial(std::int64_t folds, std::int64_t early_stop = 0) {
