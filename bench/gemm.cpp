@@ -20,12 +20,12 @@
 #include "core/sizes.hpp"
 #include "core/threads.hpp"
 #include "kernels/gemm.hpp"
+#include "nn/row_block.hpp"
 
 namespace {
 
 using evenrow::kernels::Transpose;
 
-constexpr std::int64_t kRowBlock = 64;
 constexpr int kRepeats = 101;
 
 struct Product {
@@ -111,11 +111,12 @@ std::vector<float> random_values(std::int64_t count, std::uint64_t seed) {
 
 void run(const Candidate& candidate, const Product& p, int threads, const float* a, const float* b,
          float* c) {
-  evenrow::core::parallel_for(
-      threads, evenrow::core::block_count(p.m, kRowBlock), [&](std::int64_t task) {
-        const std::int64_t first = task * kRowBlock;
-        candidate.block(p, first, std::min(first + kRowBlock, p.m), a, b, c);
-      });
+  const std::int64_t size = evenrow::nn::row_block(p.m);
+  evenrow::core::parallel_for(threads, evenrow::core::block_count(p.m, size),
+                              [&](std::int64_t task) {
+                                const std::int64_t first = task * size;
+                                candidate.block(p, first, std::min(first + size, p.m), a, b, c);
+                              });
 }
 
 // |error| <= k eps sum |a||b| for any order of summation; the sum is at most k / 4 here.

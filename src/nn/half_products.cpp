@@ -48,9 +48,10 @@ void HalfProducts::make_products(std::int64_t examples) {
   const std::int64_t n = examples;
   // make(rows) for the two sizes of row blocks that `units` rows are cut into.
   const auto by_rows = [](std::int64_t units, const auto& make) {
-    ByRows made{.products = {}, .kernel_rows = std::min(units, kRowBlock)};
+    const std::int64_t size = row_block(units);
+    ByRows made{.products = {}, .kernel_rows = std::min(units, size)};
     made.products.push_back(make(made.kernel_rows));
-    if (const std::int64_t rest = units % kRowBlock; units > kRowBlock && rest > 0) {
+    if (const std::int64_t rest = units % size; units > size && rest > 0) {
       made.products.push_back(make(rest));
     }
     return made;

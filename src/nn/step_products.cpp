@@ -35,9 +35,10 @@ StepProducts::StepProducts(const NetworkSpec& spec, std::int64_t examples, int t
 
 template <class Block>
 void StepProducts::product(std::int64_t rows, const Block& block) const {
-  core::parallel_for(threads_, core::block_count(rows, kRowBlock), [&](std::int64_t task) {
-    const std::int64_t first = task * kRowBlock;
-    block(first, std::min(kRowBlock, rows - first));
+  const std::int64_t size = row_block(rows);
+  core::parallel_for(threads_, core::block_count(rows, size), [&](std::int64_t task) {
+    const std::int64_t first = task * size;
+    block(first, std::min(size, rows - first));
   });
 }
 

@@ -33,7 +33,7 @@ namespace {
 constexpr std::int64_t kSumBlock = 1 << 14;  // gradients a partial sum of squares
 
 using kernels::Transpose;
-using nn::kRowBlock;
+using nn::row_block;
 
 // What one dense block keeps of a forward pass, all feature-major [units, examples]. Pointers to
 // the same buffer where the backward pass does not need the values apart:
@@ -200,20 +200,20 @@ void TrainingPass<T>::State::forward(const Network<T>& network, const T* x, std:
     const core::RandomStream dropout(options.seed, core::Purpose::dropout,
                                      step * blocks.size() + b);
     const std::int64_t n = examples;
-    core::parallel_for(threads, core::block_count(block.spec.units, kRowBlock),
-                       [&](std::int64_t task) {
-                         const std::int64_t first = task * kRowBlock;
-                         const std::int64_t last = std::min(first + kRowBlock, block.spec.units);
-                         linear_rows(parameters, x, b, first, last - first);
-                         for (std::int64_t row = first; row < last; ++row) {
-                           forward_row(block, parameters, row, skip, dropout);
-                           if (next == nullptr) continue;
-                           read_row(*next, parameters, row, block.output + row * n);
-                           if constexpr (std::is_same_v<T, float>) {
-                             if (half) half->round_read(b + 1, row, next->read + row * n);
-                           }
-                         }
-                       });
+    const std::int64_t size = row_block(block.spec.units);
+    core::parallel_for(threads, core::block_count(block.spec.units, size), [&](std::int64_t task) {
+      const std::int64_t first = task * size;
+      const std::int64_t last = std::min(first + size, block.spec.units);
+      linear_rows(parameters, x, b, first, last - first);
+      for (std::int64_t row = first; row < last; ++row) {
+        forward_row(block, parameters, row, skip, dropout);
+        if (next == nullptr) continue;
+        read_row(*next, parameters, row, block.output + row * n);
+        if constexpr (std::is_same_v<T, float>) {
+          if (half) half->round_read(b + 1, row, next->read + row * n);
+        }
+      }
+    });
   }
 }
 
@@ -317,28 +317,26 @@ void TrainingPass<T>::State::backward(const Network<T>& network, const T* x) {
     Block<T>* const next = b + 1 < blocks.size() ? &blocks[b + 1] : nullptr;
     const auto index = static_cast<std::int64_t>(b);
     const bool joins = past != nullptr && past - blocks.data() - past->spec.residual == index;
-    core::parallel_for(threads, core::block_count(block.spec.units, kRowBlock),
-                       [&](std::int64_t task) {
-                         const std::int64_t first = task * kRowBlock;
-                         const std::int64_t last = std::min(first + kRowBlock, block.spec.units);
-                         if (next != nullptr)
-                           output_gradient_rows(parameters, b, first, last - first);
-                         for (std::int64_t row = first; row < last; ++row) {
-                           T* const g = block.gradient + row * n;
-                           T* const aside = skipped.data() + row * n;
-                           if (next != nullptr)
-                             unread_row(*next, parameters, row, block.output + row * n, g);
-                           if (joins) {
-                             for (std::int64_t i = 0; i < n; ++i) g[i] += aside[i];
-                           }
-                           if (block.spec.residual > 0) std::copy_n(g, n, aside);
-                           backward_row(block, parameters, row);
-                           if constexpr (std::is_same_v<T, float>) {
-                             if (half) half->round_gradient(b, row, g);
-                           }
-                         }
-                         weight_gradient_rows(x, b, first, last - first);
-                       });
+    const std::int64_t size = row_block(block.spec.units);
+    core::parallel_for(threads, core::block_count(block.spec.units, size), [&](std::int64_t task) {
+      const std::int64_t first = task * size;
+      const std::int64_t last = std::min(first + size, block.spec.units);
+      if (next != nullptr) output_gradient_rows(parameters, b, first, last - first);
+      for (std::int64_t row = first; row < last; ++row) {
+        T* const g = block.gradient + row * n;
+        T* const aside = skipped.data() + row * n;
+        if (next != nullptr) unread_row(*next, parameters, row, block.output + row * n, g);
+        if (joins) {
+          for (std::int64_t i = 0; i < n; ++i) g[i] += aside[i];
+        }
+        if (block.spec.residual > 0) std::copy_n(g, n, aside);
+        backward_row(block, parameters, row);
+        if constexpr (std::is_same_v<T, float>) {
+          if (half) half->round_gradient(b, row, g);
+        }
+      }
+      weight_gradient_rows(x, b, first, last - first);
+    });
     if (block.spec.residual > 0) past = &block;
   }
 }
