@@ -30,8 +30,6 @@
 namespace evenrow {
 namespace {
 
-constexpr std::int64_t kSumBlock = 1 << 14;  // gradients a partial sum of squares
-
 using kernels::Transpose;
 using nn::row_block;
 
@@ -52,6 +50,7 @@ struct Block {
   std::vector<std::vector<T>> buffers;
   T *linear = nullptr, *activation_in = nullptr, *activation_out = nullptr, *output = nullptr;
   T *read_in = nullptr, *read = nullptr;  // the network's inputs, which lie otherwise: null
+  std::int64_t first_sum = 0;             // of the row blocks' sums of squares of weight gradients
   T* gradient = nullptr;           // with respect to output, turned in place into that of linear
   std::vector<std::uint8_t> kept;  // dropout: 1 where a value was kept
   std::vector<double> mean, biased_variance;
@@ -103,15 +102,16 @@ struct TrainingPass<T>::State {
   TrainingPassOptions options;
   int threads = 1;
   std::vector<Block<T>> blocks;
+  std::vector<ParameterSlot> slots;
   std::vector<T> gradients;
   std::optional<nn::HalfProducts> half;  // with Precision::bf16, which only float has
   // What blocks hand back: a block reads that of the next one, so two take turns.
   std::array<std::vector<T>, 2> handed_back;
-  std::vector<T> skipped;  // gradient that goes past the blocks of a residual connection
-  std::vector<double> square_sums;
-  std::int64_t examples = 0;  // of the last run
-  bool staged = false;        // batch statistics wait for commit or discard
-  bool observing = false;     // this run, or the last one, is observed
+  std::vector<T> skipped;           // gradient that goes past the blocks of a residual connection
+  std::vector<double> square_sums;  // of weight gradients, by row blocks
+  std::int64_t examples = 0;        // of the last run
+  bool staged = false;              // batch statistics wait for commit or discard
+  bool observing = false;           // this run, or the last one, is observed
 
   void linear_rows(const T* parameters, const T* x, std::size_t b, std::int64_t first,
                    std::int64_t rows);
@@ -129,7 +129,7 @@ struct TrainingPass<T>::State {
   void backward_row(Block<T>& block, const T* parameters, std::int64_t row);
   void unread_row(Block<T>& block, const T* parameters, std::int64_t row, const T* from, T* g);
   void unnormalize_row(Block<T>& block, const T* parameters, std::int64_t row, const T* from, T* g);
-  double gradient_square_sum();
+  double gradient_square_sum() const;
 };
 
 // z = W x for the rows [first, first + rows) of a block.
@@ -394,17 +394,16 @@ void TrainingPass<T>::State::backward_row(Block<T>& block, const T* parameters, 
   }
 }
 
+// Of all gradients: those of weights are summed as they are made, all others are few.
 template <class T>
-double TrainingPass<T>::State::gradient_square_sum() {
-  const auto count = static_cast<std::int64_t>(gradients.size());
-  core::parallel_for(
-      threads, static_cast<std::int64_t>(square_sums.size()), [&](std::int64_t task) {
-        const std::int64_t first = task * kSumBlock;
-        square_sums[static_cast<std::size_t>(task)] =
-            kernels::sum_of_squares(gradients.data() + first, std::min(kSumBlock, count - first));
-      });
+double TrainingPass<T>::State::gradient_square_sum() const {
   double sum = 0;
   for (const double part : square_sums) sum += part;
+  for (const ParameterSlot& slot : slots) {
+    if (slot.kind != ParameterKind::weight) {
+      sum += kernels::sum_of_squares(gradients.data() + slot.offset, slot.size());
+    }
+  }
   return sum;
 }
 
@@ -437,31 +436,32 @@ TrainingPass<T>::TrainingPass(const NetworkSpec& spec, const TrainingPassOptions
   state_->spec = spec;
   state_->options = options;
   state_->threads = core::resolve_threads(options.threads);
-  const std::vector<ParameterSlot> slots = nn::parameter_slots(spec);
-  const std::int64_t parameters = nn::parameter_count(slots);
-  state_->gradients.resize(static_cast<std::size_t>(parameters));
-  state_->square_sums.resize(static_cast<std::size_t>(core::block_count(parameters, kSumBlock)));
+  state_->slots = nn::parameter_slots(spec);
+  state_->gradients.resize(static_cast<std::size_t>(nn::parameter_count(state_->slots)));
   state_->blocks.resize(spec.blocks.size());
   for (std::vector<T>& gradient : state_->handed_back) {
     gradient.resize(static_cast<std::size_t>(widest * options.max_examples));
   }
-  std::int64_t skipped = 0;
+  std::int64_t skipped = 0, row_blocks = 0;
   for (std::size_t b = 0; b < spec.blocks.size(); ++b) {
     Block<T>& block = state_->blocks[b];
     block.spec = spec.blocks[b];
     block.inputs = spec.inputs_of(b);
     const auto offset = [&](ParameterKind kind) {
-      const ParameterSlot* const slot = nn::find_slot(slots, b, kind);
+      const ParameterSlot* const slot = nn::find_slot(state_->slots, b, kind);
       return slot == nullptr ? 0 : slot->offset;
     };
     block.weight = offset(ParameterKind::weight);
     block.bias = offset(ParameterKind::bias);
     block.gamma = offset(ParameterKind::gamma);
     block.beta = offset(ParameterKind::beta);
+    block.first_sum = row_blocks;
+    row_blocks += core::block_count(block.spec.units, row_block(block.spec.units));
     block.gradient = state_->handed_back[b % 2].data();
     block.allocate(options.max_examples, b > 0 ? state_->blocks[b - 1].output : nullptr);
     if (block.spec.residual > 0) skipped = std::max(skipped, block.spec.units);
   }
+  state_->square_sums.resize(static_cast<std::size_t>(row_blocks));
   state_->skipped.resize(static_cast<std::size_t>(skipped * options.max_examples));
 }
 

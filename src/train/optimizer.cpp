@@ -12,7 +12,7 @@
 namespace evenrow {
 namespace {
 
-constexpr std::int64_t kUpdateBlock = 1 << 14;  // parameters a task
+constexpr std::int64_t kUpdateBlock = 1 << 12;  // parameters a task
 
 bool has_first_moment(OptimizerKind kind) {
   return kind != OptimizerKind::sgd && kind != OptimizerKind::rmsprop;
@@ -84,46 +84,49 @@ void Optimizer<T>::step(Network<T>& network, std::span<const T> gradients, doubl
   const double correction1 = 1.0 - std::pow(spec_.beta1, static_cast<double>(steps_));
   const double correction2 = 1.0 - std::pow(spec_.beta2, static_cast<double>(steps_));
 
-  for (const ParameterSlot& slot : network.slots()) {
-    const bool decayed = slot.kind == ParameterKind::weight || spec_.decay_all;
+  const auto update = [&](ParameterKind kind, std::int64_t at, std::int64_t n) {
+    const bool decayed = kind == ParameterKind::weight || spec_.decay_all;
     const double decay = decayed ? spec_.weight_decay : 0.0;
     const kernels::UpdateGradient<T> gradient{static_cast<T>(clip),
                                               static_cast<T>(decoupled ? 0.0 : decay)};
-    const kernels::AdamCoefficients<T> adam{
-        .beta1 = static_cast<T>(spec_.beta1),
-        .one_minus_beta1 = static_cast<T>(1.0 - spec_.beta1),
-        .beta2 = static_cast<T>(spec_.beta2),
-        .one_minus_beta2 = static_cast<T>(1.0 - spec_.beta2),
-        .step = static_cast<T>(learning_rate / correction1),
-        .inverse_c2 = static_cast<T>(1.0 / std::sqrt(correction2)),
-        .eps = static_cast<T>(spec_.eps),
-        .keep = static_cast<T>(decoupled ? 1.0 - learning_rate * decay : 1.0)};
-    const auto tasks = core::block_count(slot.size(), kUpdateBlock);
-    core::parallel_for(threads, tasks, [&](std::int64_t task) {
-      const std::int64_t first = task * kUpdateBlock;
-      const std::int64_t n = std::min(kUpdateBlock, slot.size() - first);
-      const std::int64_t at = slot.offset + first;
-      T* w = parameters.data() + at;
-      const T* g = gradients.data() + at;
-      T* m = first_.empty() ? nullptr : first_.data() + at;
-      T* s = second_.empty() ? nullptr : second_.data() + at;
-      switch (spec_.kind) {
-        case OptimizerKind::sgd:
-          return kernels::sgd_update(w, g, n, gradient, rate);
-        case OptimizerKind::momentum:
-        case OptimizerKind::nesterov:
-          return kernels::momentum_update(w, g, m, n, gradient, rate,
-                                          static_cast<T>(spec_.momentum),
-                                          spec_.kind == OptimizerKind::nesterov);
-        case OptimizerKind::rmsprop:
-          return kernels::rmsprop_update(w, g, s, n, gradient, rate, static_cast<T>(spec_.rho),
-                                         static_cast<T>(spec_.eps));
-        case OptimizerKind::adam:
-        case OptimizerKind::adamw:
-          return kernels::adam_update(w, g, m, s, n, gradient, adam);
-      }
-    });
-  }
+    T* w = parameters.data() + at;
+    const T* g = gradients.data() + at;
+    T* m = first_.empty() ? nullptr : first_.data() + at;
+    T* s = second_.empty() ? nullptr : second_.data() + at;
+    switch (spec_.kind) {
+      case OptimizerKind::sgd:
+        return kernels::sgd_update(w, g, n, gradient, rate);
+      case OptimizerKind::momentum:
+      case OptimizerKind::nesterov:
+        return kernels::momentum_update(w, g, m, n, gradient, rate, static_cast<T>(spec_.momentum),
+                                        spec_.kind == OptimizerKind::nesterov);
+      case OptimizerKind::rmsprop:
+        return kernels::rmsprop_update(w, g, s, n, gradient, rate, static_cast<T>(spec_.rho),
+                                       static_cast<T>(spec_.eps));
+      case OptimizerKind::adam:
+      case OptimizerKind::adamw:
+        return kernels::adam_update(
+            w, g, m, s, n, gradient,
+            {.beta1 = static_cast<T>(spec_.beta1),
+             .one_minus_beta1 = static_cast<T>(1.0 - spec_.beta1),
+             .beta2 = static_cast<T>(spec_.beta2),
+             .one_minus_beta2 = static_cast<T>(1.0 - spec_.beta2),
+             .step = static_cast<T>(learning_rate / correction1),
+             .inverse_c2 = static_cast<T>(1.0 / std::sqrt(correction2)),
+             .eps = static_cast<T>(spec_.eps),
+             .keep = static_cast<T>(decoupled ? 1.0 - learning_rate * decay : 1.0)});
+    }
+  };
+  // Tasks are cut from all parameters as they lie: one loop, however many layers there are.
+  const auto count = static_cast<std::int64_t>(size);
+  core::parallel_for(threads, core::block_count(count, kUpdateBlock), [&](std::int64_t task) {
+    const std::int64_t first = task * kUpdateBlock, last = std::min(first + kUpdateBlock, count);
+    for (const ParameterSlot& slot : network.slots()) {
+      const std::int64_t from = std::max(first, slot.offset);
+      const std::int64_t to = std::min(last, slot.offset + slot.size());
+      if (from < to) update(slot.kind, from, to - from);
+    }
+  });
 }
 
 template <class T>
