@@ -1,6 +1,7 @@
 // A pool of our own, not OpenMP's: libgomp's waiting threads spin for milliseconds, so that a
 // training step with ten parallel loops became 5 to 40 times slower when another process wanted the
-// same cores. Here a waiting thread spins for some microseconds, then sleeps (docs/benchmarks.md).
+// same cores. Here a waiting thread spins for some microseconds, lets others run, and sleeps after
+// a millisecond, or sooner where others do run (docs/benchmarks.md).
 #include "core/threads.hpp"
 
 #include <pthread.h>
@@ -9,15 +10,19 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <exception>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace evenrow::core {
 namespace {
 
 constexpr int kSpins = 2000;  // of a pause instruction: 20 to 100 microseconds
+constexpr auto kYieldFor = std::chrono::milliseconds(1);
+constexpr auto kOthersRan = std::chrono::microseconds(500);  // where a yield takes longer
 constexpr int kMostThreads = 1024;
 
 void pause_briefly() noexcept {
@@ -28,13 +33,24 @@ void pause_briefly() noexcept {
 #endif
 }
 
-// Returns once `word` differs from `old`, with its value. `spin`: after waiting awake for a while.
+// Returns once `word` differs from `old`, with its value. `spin`: first awake, for a moment. Then
+// it yields, and gives the processor up only after a while, or once others have used it: a virtual
+// processor without work is slow to come back, and Linux takes it for one that is not there.
 std::uint32_t wait_for_change(const std::atomic<std::uint32_t>& word, std::uint32_t old,
                               bool spin) noexcept {
+  using Clock = std::chrono::steady_clock;
   for (int i = 0; spin && i < kSpins; ++i) {
     const std::uint32_t value = word.load(std::memory_order_acquire);
     if (value != old) return value;
     pause_briefly();
+  }
+  const Clock::time_point start = Clock::now();
+  for (Clock::time_point now = start; now - start < kYieldFor;) {
+    const std::uint32_t value = word.load(std::memory_order_acquire);
+    if (value != old) return value;
+    sched_yield();
+    const Clock::time_point before = std::exchange(now, Clock::now());
+    if (now - before > kOthersRan) break;
   }
   word.wait(old, std::memory_order_acquire);
   return word.load(std::memory_order_acquire);
@@ -55,7 +71,7 @@ class Pool {
     task_ = task;
     count_ = count;
     shares_ = shares;
-    caller_.store(sched_getcpu(), std::memory_order_relaxed);
+    places_[0].store(sched_getcpu(), std::memory_order_relaxed);
     // Every worker of the pool acknowledges every loop, so none reads the fields above later.
     unfinished_.store(static_cast<std::uint32_t>(workers_), std::memory_order_relaxed);
     loop_.fetch_add(1, std::memory_order_release);
@@ -85,23 +101,50 @@ class Pool {
   void work(int share, std::uint32_t seen) noexcept {
     for (bool spin = true;;) {
       seen = wait_for_change(loop_, seen, spin);
+      spin = find_place(share);
       run_share(share);
-      const int here = sched_getcpu();
-      spin = here != caller_.load(std::memory_order_relaxed);
-      places_[static_cast<std::size_t>(share)].store(here, std::memory_order_relaxed);
       if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
     }
   }
 
+  bool is_taken(int place, int shares) const noexcept {
+    const auto* const end = places_.data() + shares;
+    return std::find(places_.data(), end, place) != end;
+  }
+
+  // Whether this worker has a processor to itself. Where it wakes on that of another thread of the
+  // loop, it moves to a free one first: the system may leave both there for seconds, and the loop
+  // then takes as long as on one thread.
+  bool find_place(int share) noexcept {
+    int here = sched_getcpu();
+    if (share < shares_ && is_taken(here, share)) {
+      cpu_set_t allowed;
+      if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
+        cpu_set_t free = allowed;
+        for (int i = 0; i < shares_; ++i) {
+          const int place = places_[static_cast<std::size_t>(i)].load(std::memory_order_relaxed);
+          if (i != share && place >= 0) CPU_CLR(static_cast<std::size_t>(place), &free);
+        }
+        // Refused where nothing is free. Afterwards the system may place it as before.
+        if (sched_setaffinity(0, sizeof free, &free) == 0) {
+          sched_setaffinity(0, sizeof allowed, &allowed);
+          here = sched_getcpu();
+        }
+      }
+    }
+    std::atomic<int>& place = places_[static_cast<std::size_t>(share)];
+    if (place.load(std::memory_order_relaxed) != here) {
+      place.store(here, std::memory_order_relaxed);
+    }
+    return !is_taken(here, share);
+  }
+
   // Whether a worker was last seen on this thread's processor. A thread that waits awake there
-  // keeps the other one from what it waits for: at 100 microseconds a loop, again and again, since
-  // the system does not always part the two.
+  // keeps the other one from what it waits for.
   bool shared_place() const noexcept {
     const int here = sched_getcpu();
-    for (std::size_t share = 1; share < static_cast<std::size_t>(shares_); ++share) {
-      if (places_[share].load(std::memory_order_relaxed) == here) return true;
-    }
-    return false;
+    const auto* const end = places_.data() + shares_;
+    return std::find(places_.data() + 1, end, here) != end;
   }
 
   void run_share(int share) const noexcept {
@@ -115,8 +158,7 @@ class Pool {
   RangeTask task_{};
   std::int64_t count_ = 0;
   int shares_ = 0;
-  std::atomic<int> caller_{0};  // the processor of the thread whose loop it is
-  std::array<std::atomic<int>, kMostThreads> places_;  // those of the workers, by their shares
+  std::array<std::atomic<int>, kMostThreads> places_;  // processors of the threads, by their shares
   alignas(64) std::atomic<std::uint32_t> loop_{0};
   alignas(64) std::atomic<std::uint32_t> unfinished_{0};
 };

@@ -50,9 +50,9 @@ struct Block {
   std::vector<std::vector<T>> buffers;
   T *linear = nullptr, *activation_in = nullptr, *activation_out = nullptr, *output = nullptr;
   T *read_in = nullptr, *read = nullptr;  // the network's inputs, which lie otherwise: null
-  std::int64_t first_sum = 0;             // of the row blocks' sums of squares of weight gradients
   T* gradient = nullptr;           // with respect to output, turned in place into that of linear
   std::vector<std::uint8_t> kept;  // dropout: 1 where a value was kept
+  std::int64_t first_sum = 0;      // of the row blocks' sums of squares of weight gradients
   std::vector<double> mean, biased_variance;
   std::vector<T> observed;  // what entered the activation; of observed runs alone
 
@@ -336,6 +336,8 @@ void TrainingPass<T>::State::backward(const Network<T>& network, const T* x) {
         }
       }
       weight_gradient_rows(x, b, first, last - first);
+      square_sums[static_cast<std::size_t>(block.first_sum + task)] = kernels::sum_of_squares(
+          gradients.data() + block.weight + first * block.inputs, (last - first) * block.inputs);
     });
     if (block.spec.residual > 0) past = &block;
   }
