@@ -22,16 +22,17 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // y = act((x - center) * scale + shift + residual), without residual where it is null. Memory is
-// asked for `ahead` values behind what is read of x.
+// asked for so many values ahead of what is read of x and of the residual.
 template <class T>
 void RowNormalize(const T* x, const T* residual, T* y, std::int64_t n,
                   const Affine<NormParameter<T>>& k, bool with_relu, bool stream,
-                  std::int64_t ahead) {
+                  std::int64_t ahead, std::int64_t residual_ahead) {
   const auto u = [x, k, ahead](auto d, std::int64_t i) {
     if (ahead != 0) FetchLines<kIntoL2>(x + i, ahead, hn::MaxLanes(d));
     return apply(load(d, x + i), broadcast(d, k));
   };
-  const auto sum = [u, residual](auto d, std::int64_t i) {
+  const auto sum = [u, residual, residual_ahead](auto d, std::int64_t i) {
+    if (residual_ahead != 0) FetchLines(residual + i, residual_ahead, hn::MaxLanes(d));
     return hn::Add(u(d, i), load(d, residual + i));
   };
   if (residual == nullptr) {
@@ -53,12 +54,13 @@ void RowNormalize(const T* x, const T* residual, T* y, std::int64_t n,
 template <class T>
 void RowNormalizeWithBits(const T* x, const T* residual, T* y, std::int64_t n,
                           const Affine<NormParameter<T>>& k, bool stream, std::int64_t ahead,
-                          std::uint8_t* bits, std::int64_t first) {
+                          std::int64_t residual_ahead, std::uint8_t* bits, std::int64_t first) {
   using C = NormParameter<T>;
   const auto block_of = [&](const T* from, const T* add, std::int64_t count, T* out,
                             std::int64_t bit) {
     const auto write = [&](auto d, std::int64_t i) {
       if (ahead != 0) FetchLines<kIntoL2>(from + i, ahead, hn::MaxLanes(d));
+      if (residual_ahead != 0) FetchLines(add + i, residual_ahead, hn::MaxLanes(d));
       const auto u = hn::Add(apply(load(d, from + i), broadcast(d, k)), load(d, add + i));
       put_relu_bits(d, u, bits, bit + i);
       store(relu(d, u), d, out + i);
@@ -200,10 +202,10 @@ void NormalizePieces(const Rows<const T>& x, const Rows<const T>& residual, cons
         const Affine<NormParameter<T>> here{k.center[c], k.scale[c], k.shift[c]};
         if (bits.base == nullptr) {
           RowNormalize(at(x, o, i, c), at(residual, o, i, c), at(y, o, i, c), n, here, with_relu,
-                       range.stream, x.ahead);
+                       range.stream, x.ahead, residual.ahead);
         } else {
           RowNormalizeWithBits(at(x, o, i, c), at(residual, o, i, c), at(y, o, i, c), n, here,
-                               range.stream, x.ahead, at(bits, o, 0, c), i);
+                               range.stream, x.ahead, residual.ahead, at(bits, o, 0, c), i);
         }
       });
 }

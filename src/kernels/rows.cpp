@@ -17,7 +17,7 @@
   }                                                                                                \
   void RowNormalize##SUFFIX(const T* x, T* y, std::int64_t n, const Affine<NormParameter<T>>& k,   \
                             bool relu) {                                                           \
-    return RowNormalize<T>(x, nullptr, y, n, k, relu, false, 0);                                   \
+    return RowNormalize<T>(x, nullptr, y, n, k, relu, false, 0, 0);                                \
   }                                                                                                \
   GradientSums RowGradientSums##SUFFIX(const T* x, const T* dy, std::int64_t n, double mean,       \
                                        double rstd, const Affine<NormParameter<T>>* relu_of) {     \

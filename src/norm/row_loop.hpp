@@ -92,6 +92,7 @@ class RowLoop {
  private:
   using C = NormParameter<T>;
 
+  static constexpr auto kBytes = static_cast<std::int64_t>(sizeof(T));
   // Rows are reduced in chunks of a power of two of leaves: subtrees of the one tree.
   static constexpr std::int64_t kChunk = 8 * kernels::kLeaf;
   // A piece of a row that is mapped by one task. A multiple of 8: two tasks share no byte of bits.
@@ -99,10 +100,10 @@ class RowLoop {
   static constexpr std::int64_t kInL1 = 16384;  // bytes of rows that are reduced, then mapped
   // Contiguous bytes from which on memory is read at full speed.
   static constexpr std::int64_t kWorthFetching = 49152;
+  static constexpr std::int64_t kResidualAhead = 2048 / kBytes;
   // Values of a segment that is short, and of all such segments that are mapped together.
   static constexpr std::int64_t kFlat = 128;
   static constexpr std::int64_t kFlatWidth = kInL1 / sizeof(C);
-  static constexpr auto kBytes = static_cast<std::int64_t>(sizeof(T));
 
   // Short segments without padding, some channels of them: as a channels-last tensor of which a
   // column is what these channels have in one outer index, and every value a channel of its own.
@@ -115,14 +116,18 @@ class RowLoop {
   bool gapless(const Tensors&... tensors) const noexcept {
     return ((tensors.data == nullptr || tensors.channel == view_.inner) && ...);
   }
+  // Nothing has read it before: it comes from memory while it is added.
+  static kernels::Rows<const T> residual_rows(const Forward<T>& t, std::int64_t c) noexcept {
+    kernels::Rows<const T> rows = t.residual.rows(c);
+    if (rows.far) rows.ahead = kResidualAhead;
+    return rows;
+  }
   // A range has whole segments where they are short.
   kernels::ColumnRange flattened(const kernels::ColumnRange& range) const noexcept {
     return {range.begin / view_.inner, range.end / view_.inner, range.stream};
   }
   template <class U>
-  kernels::Columns<U> as_columns(const Strided<U>& tensor, std::int64_t c,
-                                 std::int64_t ahead = 0) const noexcept {
-    const kernels::Rows<U> rows = tensor.rows(c, ahead);
+  static kernels::Columns<U> as_columns(const kernels::Rows<U>& rows) noexcept {
     return {rows.base, rows.outer, rows.ahead};
   }
   // Coefficients of the channels from c on, each one as often as a segment has values: one array
@@ -141,8 +146,8 @@ class RowLoop {
     const std::int64_t width = channels * view_.inner;
     C k[3 * kFlatWidth];
     spread(all, c, channels, k);
-    kernels::column_normalize<T>(as_columns(t.x, c, ahead), as_columns(t.residual, c),
-                                 as_columns(t.y, c), segments_, flattened(range), width,
+    kernels::column_normalize<T>(as_columns(t.x.rows(c, ahead)), as_columns(residual_rows(t, c)),
+                                 as_columns(t.y.rows(c)), segments_, flattened(range), width,
                                  {k, k + width, k + 2 * width}, t.relu, {});
   }
   void input_gradient_flat(const Backward<T>& t, std::int64_t c, std::int64_t channels,
@@ -154,8 +159,8 @@ class RowLoop {
     spread(std::span(all, t.relu ? 7 : 4), c, channels, k);
     const kernels::ChannelAffine<C> forward{k + 4 * width, k + 5 * width, k + 6 * width};
     kernels::column_input_gradient<T>(
-        as_columns(t.x, c, ahead), as_columns(t.dy, c, ahead), as_columns(t.dx, c),
-        as_columns(t.dresidual, c), segments_, flattened(range), width,
+        as_columns(t.x.rows(c, ahead)), as_columns(t.dy.rows(c, ahead)), as_columns(t.dx.rows(c)),
+        as_columns(t.dresidual.rows(c)), segments_, flattened(range), width,
         {k, k + width, k + 2 * width, k + 3 * width}, {t.relu ? &forward : nullptr, {}});
   }
 
@@ -191,9 +196,9 @@ class RowLoop {
     if (flat(t.bits) && gapless(t.x, t.residual, t.y)) {
       return normalize_flat(t, c, channels, range, ahead);
     }
-    kernels::channel_normalize<T>(t.x.rows(c, ahead), t.residual.rows(c), t.y.rows(c), runs_, range,
-                                  channels, {t.k.center + c, t.k.scale + c, t.k.shift + c}, t.relu,
-                                  t.bits.rows(c));
+    kernels::channel_normalize<T>(t.x.rows(c, ahead), residual_rows(t, c), t.y.rows(c), runs_,
+                                  range, channels, {t.k.center + c, t.k.scale + c, t.k.shift + c},
+                                  t.relu, t.bits.rows(c));
   }
 
   // The gate of the channels from c on; `forward` is what it refers to.
