@@ -93,6 +93,12 @@ HWY_INLINE TwoSums LeafSums(std::int64_t n, const Terms& terms) {
       terms.fetch(i);
       add(i);
     }
+    if constexpr (kVectors * lanes == kPartials) {  // they are all here: folded without memory
+      if (whole == n) {
+        return {fold_lanes(d, hn::Add(hn::Add(a0, a2), hn::Add(a1, a3))),
+                fold_lanes(d, hn::Add(hn::Add(ab0, ab2), hn::Add(ab1, ab3)))};
+      }
+    }
     double* const to_a = sum_a + at;
     double* const to_ab = sum_ab + at;
     hn::Store(a0, d, to_a);
@@ -126,6 +132,15 @@ template <class T>
 HWY_INLINE double Pivot(const T* x, std::int64_t k) {
   const hn::CappedTag<double, 1> d1;
   const double first = hn::GetLane(load(d1, x));
+  const hn::CappedTag<double, kPivotValues / 2> half;
+  if constexpr (2 * hn::MaxLanes(half) == kPivotValues) {
+    if (k == kPivotValues) {
+      const auto origin = hn::Set(half, first);
+      const auto low = hn::Sub(load(half, x), origin);
+      const auto high = hn::Sub(load(half, x + kPivotValues / 2), origin);
+      return first + fold_lanes(half, hn::Add(low, high)) / kPivotValues;
+    }
+  }
   HWY_ALIGN double difference[kPivotValues];
   if (k == kPivotValues) {
     ForVectors<double>(0, k, [&](auto d, std::int64_t i) {
