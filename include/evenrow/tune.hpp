@@ -102,8 +102,9 @@ class Tuner {
   };
 
   /// Goes on with the journal if there is one: finished trials stay, those that were running are
-  /// given out again. Errors: see check(); (data) a journal of another study, or a malformed line,
-  /// with its number.
+  /// given out again, to report from their first step on or from where a program of its own kept
+  /// them; what the journal has of it is not written twice. Errors: see check(); (data) a journal
+  /// of another study, or a malformed line, with its number.
   Tuner(Space space, TuneOptions options);
   ~Tuner();
   Tuner(Tuner&&) noexcept;

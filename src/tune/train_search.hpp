@@ -1,6 +1,7 @@
 // The search for the best options of training: what `evenrow tune` does.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -26,6 +27,7 @@ struct TrainingSearch {
   /// scored by training.validation of the data, which folds do not look at.
   std::int64_t folds = 0;
   double timeout = 0;  ///< Seconds after which no trial is started; 0: none.
+  std::chrono::duration<double> checkpoint_interval{2};  ///< Of trials that are running.
 };
 
 /// Told of the progress of a search, in the calling thread.
@@ -55,6 +57,7 @@ struct SearchResult {
 ///   journal.log  the study, as an Optuna journal
 ///   study.toml   the options that all trials share
 ///   best.toml    the best options, once a trial is complete
+///   checkpoints/ of trials that are running or were cut off, which go on from there
 /// A trial sees the training part of the data and is scored by the validation part, the same for
 /// all (or by folds, the same for all); test data is not read. Errors: those of Tuner and of
 /// reading the data; (usage) no validation data, a metric of another task, something else in the

@@ -2,6 +2,7 @@
 #include <charconv>
 #include <cmath>
 #include <map>
+#include <utility>
 
 #include "core/fail.hpp"
 #include "evenrow/tune.hpp"
@@ -36,8 +37,10 @@ struct Tuner::State {
   std::vector<std::int64_t> ids{};          // of each, in the journal
   std::vector<bool> told_to_end{};          // by report()
   std::vector<std::int64_t> given_again{};  // trials that were running when the journal was left
-  std::int64_t ended_before = 0;            // all trials below have ended
-  std::optional<Space> second_space{};      // of the second round
+  // What the journal has of what those reported; they will report it again.
+  std::map<std::int64_t, std::map<std::int64_t, double>> reported_before{};
+  std::int64_t ended_before = 0;        // all trials below have ended
+  std::optional<Space> second_space{};  // of the second round
 
   StudyTrial& at(std::int64_t place, const char* what) {
     if (place < 0 || place >= std::ssize(trials) ||
@@ -45,6 +48,14 @@ struct Tuner::State {
       core::fail(ErrorKind::usage, "{}: trial {} is not running", what, place);
     }
     return trials[static_cast<std::size_t>(place)];
+  }
+
+  bool is_in_journal(std::int64_t place, std::int64_t step, double value) const {
+    const auto trial = reported_before.find(place);
+    if (trial == reported_before.end()) return false;
+    const auto reported = trial->second.find(step);
+    return reported != trial->second.end() &&
+           (reported->second == value || (std::isnan(reported->second) && std::isnan(value)));
   }
 
   bool looks_back() const {
@@ -115,9 +126,9 @@ struct Tuner::State {
       add(std::move(trial), members[i]);
       if (!has_ended(trials.back())) given_again.push_back(std::ssize(trials) - 1);
     }
-    // What a trial said before it was cut off it will say again.
     for (const std::int64_t place : given_again) {
-      trials[static_cast<std::size_t>(place)].intermediate.clear();
+      reported_before[place] =
+          std::exchange(trials[static_cast<std::size_t>(place)].intermediate, {});
     }
     std::ranges::reverse(given_again);
   }
@@ -347,7 +358,7 @@ bool Tuner::report(std::int64_t number, std::int64_t step, double value) {
   State& s = *state_;
   StudyTrial& trial = s.at(number, "report");
   const auto index = static_cast<std::size_t>(number);
-  if (s.journal) {
+  if (s.journal && !s.is_in_journal(number, step, value)) {
     s.journal->append(
         [&] { return tuning::intermediate_line(s.journal->worker(), s.ids[index], step, value); });
   }
