@@ -63,6 +63,10 @@ void check(const Space& space, const TuneOptions& options);
 /// stays whole.
 Space refined_space(const Study& study);
 
+/// refined_space() of the first round, which the second round of a search searches; empty: the
+/// first round has not ended, or there is one round alone.
+std::optional<Space> second_round_space(const Study& study);
+
 /// Parameters of one trial.
 class TrialParameters {
  public:

@@ -162,7 +162,12 @@ std::string value_text(const Parameter& p, double value) {
     return p.choices.at(static_cast<std::size_t>(value));
   }
   if (p.type == ParameterType::integer) return fmt::format("{:.0f}", value);
-  return fmt::format("{:.4g}", value);
+  if (p.scale != Scale::one_minus_log || !(value < 1)) return fmt::format("{:.4g}", value);
+  const double decimals = 2 - std::floor(std::log10(1 - value));  // three digits of 1 - value
+  std::string text = fmt::format("{:.{}f}", value, std::max(1, static_cast<int>(decimals)));
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.ends_with('.')) text.pop_back();
+  return text;
 }
 
 }  // namespace evenrow

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <map>
 #include <utility>
@@ -15,11 +14,6 @@
 namespace evenrow {
 namespace {
 
-// System attribute of a trial: its place in the search, which its number in the journal need not
-// be, where others write too. User attribute of the study: after how many trials the space is
-// refined.
-constexpr const char* kPlaceKey = "evenrow:trial";
-constexpr const char* kFirstRoundKey = "evenrow:first_round";
 constexpr const char* kFailureKey = "failure";
 
 bool has_ended(const StudyTrial& trial) {
@@ -105,14 +99,11 @@ struct Tuner::State {
     const Study recorded = journal->content().study(study_id);
     const auto& members = journal->content().studies()[study_id].trials;
     for (std::size_t i = 0; i < recorded.trials.size(); ++i) {
-      const auto& attributes =
-          journal->content().trials()[static_cast<std::size_t>(members[i])].system_attributes;
-      const auto place = attributes.find(kPlaceKey);
-      if (place == attributes.end()) continue;  // added by somebody else
-      if (place->second != fmt::format("{}", trials.size())) {
+      const std::optional<std::int64_t> place = recorded.trials[i].place;
+      if (!place) continue;  // added by somebody else
+      if (*place != std::ssize(trials)) {
         core::fail(ErrorKind::data, "{}: trial {} has place {} in the search, expected {}",
-                   options.journal.string(), recorded.trials[i].number, place->second,
-                   trials.size());
+                   options.journal.string(), recorded.trials[i].number, *place, trials.size());
       }
       StudyTrial trial = recorded.trials[i];
       trial.parameters.assign(space->size(), std::nullopt);
@@ -137,15 +128,7 @@ struct Tuner::State {
   // written there.
   void settle_first_round() {
     const std::int64_t begun = std::ssize(trials);
-    std::int64_t recorded = 0;
-    if (journal) {
-      const auto& attributes = journal->content().studies()[study_id].user_attributes;
-      const auto found = attributes.find(kFirstRoundKey);
-      if (found != attributes.end()) {
-        std::from_chars(found->second.data(), found->second.data() + found->second.size(),
-                        recorded);
-      }
-    }
+    const std::int64_t recorded = journal ? journal->content().study(study_id).first_round : 0;
     const auto refuse = [&](const std::string& now) {
       core::fail(ErrorKind::data,
                  "{}: this journal belongs to another study: it has a second round after {} "
@@ -170,7 +153,7 @@ struct Tuner::State {
     }
     if (!journal) return;
     journal->append([&] {
-      return tuning::study_attribute_line(journal->worker(), study_id, kFirstRoundKey,
+      return tuning::study_attribute_line(journal->worker(), study_id, tuning::kFirstRoundKey,
                                           options.first_round);
     });
   }
@@ -178,12 +161,17 @@ struct Tuner::State {
   // The space of the second round; nullptr while it is not known.
   const Space* refined() {
     if (!second_space && options.refine && ended_before >= options.first_round) {
-      Study first{.direction = options.direction, .space = *space};
-      first.trials.assign(trials.begin(),
-                          trials.begin() + static_cast<std::ptrdiff_t>(options.first_round));
-      second_space = refined_space(first);
+      second_space = second_round_space(study());
     }
     return second_space ? &*second_space : nullptr;
+  }
+
+  Study study() const {
+    return {.name = options.study,
+            .direction = options.direction,
+            .space = *space,
+            .trials = trials,
+            .first_round = options.refine ? options.first_round : 0};
   }
 
   void add(StudyTrial trial, std::int64_t id) {
@@ -326,13 +314,14 @@ Tuner::Answer Tuner::ask() {
   if (again) {
     s.given_again.pop_back();
   } else {
-    StudyTrial trial{.number = place};
+    StudyTrial trial{.number = place, .place = place};
     const Space& from = second ? *s.refined() : *s.space;
     trial.parameters = s.proposal(place, from);
     std::int64_t id = place;
     if (s.journal) {
-      tuning::NewTrial created{.study = s.study_id,
-                               .system_attributes = {{kPlaceKey, fmt::format("{}", place)}}};
+      tuning::NewTrial created{
+          .study = s.study_id,
+          .system_attributes = {{tuning::kPlaceKey, fmt::format("{}", place)}}};
       for (std::size_t i = 0; i < s.space->size(); ++i) {
         if (!trial.parameters[i]) continue;
         Parameter parameter = from[i];
@@ -382,11 +371,7 @@ void Tuner::tell_failed(std::int64_t number, const std::string& reason) {
 }
 
 Study Tuner::study() const {
-  Study study{.name = state_->options.study,
-              .direction = state_->options.direction,
-              .space = *state_->space,
-              .trials = state_->trials};
-  return study;
+  return state_->study();
 }
 
 std::optional<Space> Tuner::refined() const {

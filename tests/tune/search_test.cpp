@@ -53,6 +53,21 @@ TEST(Space, PositionsAndValuesAreInverse) {
   for (const auto& [value, count] : counts) EXPECT_NEAR(count, 100, 1) << value;
 }
 
+TEST(Space, ValuesAreShownByWhatIsSearchedOfThem) {
+  const Parameter decay{.name = "beta2", .high = 0.9999, .scale = Scale::one_minus_log};
+  EXPECT_EQ(value_text(decay, 0.9999), "0.9999");
+  EXPECT_EQ(value_text(decay, 0.99986754321), "0.999868");
+  EXPECT_EQ(value_text(decay, 0.99999987654), "0.999999877");
+  EXPECT_EQ(value_text(decay, 0.9), "0.9");
+  EXPECT_EQ(value_text(decay, 0.98765), "0.9877");
+  EXPECT_EQ(value_text(decay, 0), "0");
+  EXPECT_EQ(value_text(decay, -20), "-20");
+  EXPECT_EQ(value_text({.name = "x"}, 0.99986754321), "0.9999");
+  EXPECT_EQ(value_text({.name = "n", .type = ParameterType::integer}, 123456), "123456");
+  EXPECT_EQ(value_text({.name = "c", .type = ParameterType::categorical, .choices = {"a", "b"}}, 1),
+            "b");
+}
+
 TEST(Space, BadOnesAreRefused) {
   const auto refused = [](const Parameter& parameter, const std::string& message) {
     EXPECT_THAT([&] { Tuner({parameter}, {}); }, ThrowsError(ErrorKind::usage, message));
