@@ -36,6 +36,10 @@ std::vector<const StudyTrial*> ranked(const StudyData& study) {
   return trials;
 }
 
+std::string joined(const std::vector<std::string>& texts, const char* between) {
+  return fmt::format("{}", fmt::join(texts, between));
+}
+
 constexpr double kMarkedHeight = 0.03;  // of an axis, around a category
 
 // The span of a parameter in the space that was searched, and where a value lies in it.
@@ -83,8 +87,8 @@ void add_progress(std::vector<Block>& blocks, const StudyData& study, const Stud
                           .chart = std::move(chart)});
 }
 
-// Which parameters get an axis, in their order.
-std::vector<std::size_t> most_important(const StudyData& study) {
+// The parameters, those that mattered most first.
+std::vector<std::size_t> by_importance(const StudyData& study) {
   std::vector<std::size_t> order(study.parameters.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   const auto importance = [&](std::size_t k) {
@@ -92,6 +96,12 @@ std::vector<std::size_t> most_important(const StudyData& study) {
     return std::isnan(value) ? 0.0 : value;
   };
   std::ranges::stable_sort(order, std::greater<>(), importance);
+  return order;
+}
+
+// Which parameters get an axis, in their order.
+std::vector<std::size_t> most_important(const StudyData& study) {
+  std::vector<std::size_t> order = by_importance(study);
   order.resize(std::min(order.size(), kMostDimensions));
   std::ranges::sort(order);
   return order;
@@ -162,12 +172,14 @@ void add_parallel(std::vector<Block>& blocks, const StudyData& study,
     item.cells.push_back(value_text(study, trial.value));
     chart.items.push_back(std::move(item));
   }
-  std::string finding = fmt::format("The best trial, {}, reached {} with ", trials.front()->number,
-                                    value_text(study, best));
-  for (std::size_t k = 0; k < shown.size(); ++k) {
-    finding += fmt::format("{}{} {}", k == 0 ? "" : ", ", study.parameters[shown[k]].name,
-                           chart.items.back().cells[k]);
+  std::vector<std::string> with;
+  for (const std::size_t k : shown) {
+    const StudyValue& value = trials.front()->parameters[k];
+    if (!std::isnan(value.value)) with.push_back(study.parameters[k].name + " " + value.text);
   }
+  const std::string finding =
+      fmt::format("The best trial, {}, reached {} with {}.", trials.front()->number,
+                  value_text(study, best), joined(with, ", "));
   std::string note =
       "A line a trial that ran to its end: grey the worse three quarters, coloured the best "
       "quarter, thick the best one. A gap: the parameter is not part of the trial.";
@@ -176,13 +188,9 @@ void add_parallel(std::vector<Block>& blocks, const StudyData& study,
             fmt::format("{} on.", study.second_round);
   }
   blocks.push_back(Figure{.title = "Parameters of all trials",
-                          .finding = finding + ".",
+                          .finding = finding,
                           .chart = std::move(chart),
                           .note = std::move(note)});
-}
-
-std::string joined(const std::vector<std::string>& texts, const char* between) {
-  return fmt::format("{}", fmt::join(texts, between));
 }
 
 // What the second round searched, where that is less, and what came of it.
@@ -203,24 +211,22 @@ void add_refined(std::vector<Block>& blocks, const StudyData& study,
                                  : joined(parameter.categories, ", "),
                          joined(left, numbers ? " to " : ", ")});
   }
-  std::string text =
+  const std::string text =
       grid.rows.empty()
-          ? fmt::format(
-                "The best of the trials before trial {} lie everywhere: nothing was refined",
-                study.second_round)
+          ? fmt::format("The best trials before trial {} lie everywhere: nothing was refined",
+                        study.second_round)
           : fmt::format(
-                "From trial {} on, {} of {} parameters were searched where the best of the "
-                "trials before lie",
+                "From trial {} on, {} of {} parameters were searched only where the best "
+                "trials before it lie",
                 study.second_round, grid.rows.size(), study.parameters.size());
   const auto best_of = [&](bool second) {
     const auto found = std::ranges::find_if(trials, [&](const StudyTrial* trial) {
       return (trial->number >= study.second_round) == second;
     });
-    return found != trials.end() ? value_text(study, (*found)->value) : std::string("none");
+    return found != trials.end() ? value_text(study, (*found)->value) : std::string("nothing yet");
   };
-  text +=
-      fmt::format("; the best of the trials before: {}, since: {}.", best_of(false), best_of(true));
-  blocks.push_back(Paragraph{std::move(text)});
+  blocks.push_back(Paragraph{fmt::format("{}. The best of those reached {}, the best since {}.",
+                                         text, best_of(false), best_of(true))});
   if (!grid.rows.empty()) blocks.push_back(std::move(grid));
 }
 
@@ -244,14 +250,13 @@ void add_importance(std::vector<Block>& blocks, const StudyData& study) {
 
 Grid best_grid(const StudyData& study, const std::vector<const StudyTrial*>& trials) {
   Grid grid{.caption = "The best trials", .headers = {"trial", study.metric}, .rows = {}};
-  for (const StudyParameter& parameter : study.parameters) grid.headers.push_back(parameter.name);
+  const std::vector<std::size_t> order = by_importance(study);
+  for (const std::size_t k : order) grid.headers.push_back(study.parameters[k].name);
   grid.headers.push_back("time");
   for (std::size_t i = 0; i < std::min(trials.size(), kBestShown); ++i) {
     std::vector<std::string> row{fmt::format("{}", trials[i]->number),
                                  value_text(study, trials[i]->value)};
-    for (std::size_t k = 0; k < study.parameters.size(); ++k) {
-      row.push_back(trials[i]->parameters[k].text);
-    }
+    for (const std::size_t k : order) row.push_back(trials[i]->parameters[k].text);
     row.push_back(duration(trials[i]->seconds));
     grid.rows.push_back(std::move(row));
   }

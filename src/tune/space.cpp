@@ -66,7 +66,10 @@ void check_range(const Parameter& p) {
                      integer ? ">= 1" : "> 0"));
   }
   if (p.scale == Scale::one_minus_log && (integer || !(p.high < 1))) {
-    fail(fmt::format("scale one_minus_log is for real numbers below 1, and high is {}", p.high));
+    fail(
+        fmt::format("scale one_minus_log is for real numbers below 1, and high is {}; expected "
+                    "high < 1, or scale linear",
+                    p.high));
   }
 }
 

@@ -266,6 +266,9 @@ TEST(Study, TellsOfTheBestAndOfWhatMattered) {
             "Of 4 trials 2 ran to their end, 1 stopped early, 1 failed; the best, 90.00 %, is "
             "trial 1.");
   EXPECT_EQ(all[1], "The best trial, 1, reached 90.00 % with lr 0.01, norm batch.");
+  const auto best = std::get<Grid>(study_blocks(study).back());
+  EXPECT_THAT(best.headers, testing::ElementsAre("trial", "accuracy", "lr", "norm", "time"));
+  EXPECT_THAT(best.rows[0], testing::ElementsAre("1", "90.00 %", "0.01", "batch", "2.0 s"));
   EXPECT_EQ(all[2], "Most to do with being among the best trials had lr (75 %), then norm (25 %).");
   // Axes are those of the space, whatever was tried of it.
   const auto figure = std::get<Figure>(study_blocks(study)[1]);
@@ -284,6 +287,10 @@ TEST(Study, TellsOfTheBestAndOfWhatMattered) {
                   .items.back()
                   .heights[0],
               0.5, 1e-12);
+  study.trials[1].parameters[1] = {};  // not part of the trial
+  EXPECT_THAT(findings(study_blocks(study))[1], EndsWith("reached 90.00 % with beta2 0.99."));
+  std::swap(study.parameters[0].importance, study.parameters[1].importance);
+  EXPECT_EQ(std::get<Grid>(study_blocks(study).back()).headers[2], "norm");
   study.trials.resize(1);
   EXPECT_EQ(findings(study_blocks(study)).size(), 3u);
   study.parameters[0].low = study.parameters[0].high = {0.001, "0.001"};  // a span of one value
@@ -316,8 +323,8 @@ TEST(Study, ShowsWhatWasRefined) {
   EXPECT_NEAR(axes()[1].parts[0].first + axes()[1].parts[0].second, 2, 1e-12);  // around batch
   EXPECT_TRUE(axes()[2].parts.empty());
   EXPECT_EQ(std::get<Paragraph>(blocks[2]).text,
-            "From trial 1 on, 2 of 3 parameters were searched where the best of the trials before "
-            "lie; the best of the trials before: 80.00 %, since: 90.00 %.");
+            "From trial 1 on, 2 of 3 parameters were searched only where the best trials before it "
+            "lie. The best of those reached 80.00 %, the best since 90.00 %.");
   const Grid& grid = std::get<Grid>(blocks[3]);
   EXPECT_THAT(grid.rows,
               testing::ElementsAre(testing::ElementsAre("lr", "0.0001 to 1", "0.001 to 0.01"),
@@ -325,10 +332,9 @@ TEST(Study, ShowsWhatWasRefined) {
   // Nothing was narrowed, and nothing came of it yet.
   for (StudyParameter& parameter : study.parameters) parameter.refined.clear();
   study.trials.pop_back();
-  EXPECT_EQ(
-      std::get<Paragraph>(study_blocks(study)[2]).text,
-      "The best of the trials before trial 1 lie everywhere: nothing was refined; the best of "
-      "the trials before: 80.00 %, since: none.");
+  EXPECT_EQ(std::get<Paragraph>(study_blocks(study)[2]).text,
+            "The best trials before trial 1 lie everywhere: nothing was refined. The best of those "
+            "reached 80.00 %, the best since nothing yet.");
   EXPECT_EQ(std::get<Figure>(study_blocks(study)[1]).note.find("Thick"), std::string::npos);
 }
 
