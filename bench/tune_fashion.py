@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """How many epochs TPE with ASHA needs for what 64 random trials find, on Fashion-MNIST.
 
-tune_fashion.py PROGRAM [--rows N] [--first N] [--seeds N] [--epochs N] [--jobs N]
+tune_fashion.py PROGRAM [--rows N] [--first N] [--seeds N] [--epochs N] [--jobs N] [--out FOLDER]
 
 PROGRAM is the evenrow program. Trials train on three quarters of the training images (the first
 N of them with --rows, which takes a minute a seed instead of ten) and are scored by the others;
 test images are not looked at. Prints a line a seed: the best validation accuracy of 64 random
 trials and their epochs; that of TPE with ASHA in half as many epochs, or in 64 trials where those
 take more; and the epochs that it had spent, over all trials in their order, when a complete trial
-was first as good as random's best, and when first at most a standard error below it. Epochs are counted, not seconds, so the
+was first as good as random's best, and when first at most a standard error below it. With --out
+the studies are kept there, and the same command goes on. Epochs are counted, not seconds, so the
 figures are the same on any machine. Needs nothing but Python.
 """
 
@@ -64,8 +65,10 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=9)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--out")
     arguments = parser.parse_args()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="tune_fashion-"))
+    folder = pathlib.Path(arguments.out or tempfile.mkdtemp(prefix="tune_fashion-"))
+    folder.mkdir(parents=True, exist_ok=True)
     images = write_part(folder, arguments.rows)
     for seed in range(arguments.first, arguments.first + arguments.seeds):
         def study(search, pruner, trials):

@@ -38,6 +38,9 @@ struct TuneOptions {
   std::int64_t lag = 4;
   std::int64_t eta = 3;         ///< asha.
   std::int64_t first_rung = 1;  ///< asha: the first step at which a trial may be stopped.
+  /// asha: the step at which a trial has come to its end, and is not stopped. 0: unknown, and one
+  /// that is stopped there counts as pruned.
+  std::int64_t last_step = 0;
   /// Coarse to fine: once the first round of trials has ended, the others search refined_space() of
   /// it. A journal that was made without may be gone on with refined, not the other way round.
   bool refine = false;

@@ -228,6 +228,7 @@ SearchResult search_training(const TrainingSearch& search, const fs::path& folde
   options.jobs = options.jobs > 0 ? options.jobs : core::available_threads();
   options.direction = direction_of(result.metric);
   options.journal = folder / "journal.log";
+  options.last_step = search.training.epochs;
   options.context = context_of(search, data.fingerprint, result.metric);
 
   check(search.space, options);

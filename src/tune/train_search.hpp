@@ -21,7 +21,8 @@ struct TrainingSearch {
   TrainOptions training{};         ///< Of all trials; the parameters of a trial replace its own.
   Space space{};                   ///< As training_space() makes it.
   std::optional<Metric> metric{};  ///< Empty: accuracy, or rmse for regression.
-  TuneOptions search{};  ///< jobs 0: one a processor; journal, direction, context: unused.
+  TuneOptions
+      search{};  ///< jobs 0: one a processor; unused: journal, direction, context, last_step.
   /// Cross-validation: a trial trains so many networks, each without another part of the training
   /// data, by which it is scored, and its score is their mean; see train_trial(). 0: one network,
   /// scored by training.validation of the data, which folds do not look at.

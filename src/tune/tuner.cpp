@@ -220,7 +220,7 @@ struct Tuner::State {
   }
 
   bool prunes(std::int64_t place, std::int64_t step, double value) const {
-    if (options.pruner == Pruner::none) return false;
+    if (options.pruner == Pruner::none || step == options.last_step) return false;
     std::int64_t rung = options.first_rung;
     while (rung < step && rung <= step / options.eta) rung *= options.eta;
     if (rung != step) return false;
@@ -271,6 +271,7 @@ void check(const Space& space, const TuneOptions& o) {
   at_least(o.lag, 1, "lag");
   at_least(o.eta, 2, "eta");
   at_least(o.first_rung, 1, "first_rung");
+  at_least(o.last_step, 0, "last_step");
   at_least(o.first_round, 0, "first_round");
   if (o.refine) at_least(o.trials, 2, "trials, of two rounds,");
   if (!o.refine && o.first_round > 0) {

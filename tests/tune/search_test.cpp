@@ -250,7 +250,7 @@ TEST(Tune, ParametersAreAskedByNameAndType) {
 TEST(Asha, StopsTheWorseTwoThirdsAndNeverTheBest) {
   // Values fall from trial to trial, so each is the best so far: none is pruned.
   const Space space{{.name = "x"}};
-  const auto run = [&](double sign) {
+  const auto run = [&](double sign, std::int64_t last_step = 0) {
     return tune(space,
                 [&](RunningTrial& trial) {
                   const double value = sign * static_cast<double>(trial.number());
@@ -259,7 +259,11 @@ TEST(Asha, StopsTheWorseTwoThirdsAndNeverTheBest) {
                   }
                   return value;
                 },
-                {.trials = 30, .search = Search::random, .pruner = Pruner::asha, .lag = 1});
+                {.trials = 30,
+                 .search = Search::random,
+                 .pruner = Pruner::asha,
+                 .lag = 1,
+                 .last_step = last_step});
   };
   for (const StudyTrial& trial : run(-1).trials) EXPECT_EQ(trial.state, TrialState::complete);
   // Rising: each is the worst so far.
@@ -269,6 +273,8 @@ TEST(Asha, StopsTheWorseTwoThirdsAndNeverTheBest) {
     EXPECT_EQ(rising.trials[i].state, TrialState::pruned);
     EXPECT_EQ(rising.trials[i].intermediate.rbegin()->first, 1);
   }
+  // Not at the last step, where nothing is left to be saved.
+  EXPECT_EQ(run(1, 1).trials[29].intermediate.rbegin()->first, 3);
 }
 
 TEST(Importance, OfTheParameterThatCounts) {

@@ -93,6 +93,10 @@ TEST(TrainSearch, SameTrialsForAnyNumberOfJobs) {
   const SearchResult four = tuning::search_training(search, folder / "4", silent);
   expect_same_trials(one.study, four.study);
   EXPECT_EQ(one.study.direction, Direction::maximize);
+  // What was trained to its end is complete, however many were better.
+  for (const StudyTrial& trial : one.study.trials) {
+    EXPECT_EQ(trial.state == TrialState::complete, trial.intermediate.size() == 9u);
+  }
   // The best is what its file says, and training it again gives its score.
   TrainOptions best = options_from_toml(read_text(folder / "1" / "best.toml"));
   EXPECT_EQ(to_toml(best), to_toml(one.best));
