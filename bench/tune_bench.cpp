@@ -148,7 +148,8 @@ void curves() {
                                {.trials = 64,
                                 .search = c.search,
                                 .pruner = c.pruner,
-                                .seed = static_cast<std::uint64_t>(seed)});
+                                .seed = static_cast<std::uint64_t>(seed),
+                                .last_step = 27});
       epochs.push_back(static_cast<double>(spent));
       regret.push_back(*best_trial(study)->value);
       if (first >= 0) reached.push_back(static_cast<double>(first));

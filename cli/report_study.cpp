@@ -1,8 +1,9 @@
 #include "report_study.hpp"
 
+#include <algorithm>
 #include <string>
 
-#include "evenrow/study.hpp"
+#include "evenrow/tune.hpp"
 
 namespace evenrow::cli {
 namespace {
@@ -35,6 +36,25 @@ std::string state_name(TrialState state) {
   return "running";
 }
 
+report::StudyValue shown(const Parameter& parameter, std::optional<double> value) {
+  if (!value) return {};
+  return {.value = *value, .text = value_text(parameter, *value)};
+}
+
+// What the second round searched of a parameter, where that is less.
+std::vector<report::StudyValue> narrowed(const Parameter& whole, const Parameter& part) {
+  if (whole.low == part.low && whole.high == part.high && whole.choices == part.choices) return {};
+  if (whole.type != ParameterType::categorical) {
+    return {shown(whole, part.low), shown(whole, part.high)};
+  }
+  std::vector<report::StudyValue> left;
+  for (std::size_t i = 0; i < whole.choices.size(); ++i) {
+    const bool there = std::ranges::find(part.choices, whole.choices[i]) != part.choices.end();
+    if (there) left.push_back(shown(whole, static_cast<double>(i)));
+  }
+  return left;
+}
+
 }  // namespace
 
 report::StudyData study_data(const std::filesystem::path& folder) {
@@ -42,13 +62,22 @@ report::StudyData study_data(const std::filesystem::path& folder) {
   report::StudyData data{.folder = folder.string(), .metric = metric_name(study)};
   data.maximize = study.direction == Direction::maximize;
   const std::vector<double> importance = parameter_importance(study);
+  const std::optional<Space> refined = second_round_space(study);
+  if (refined) {
+    const auto first = std::ranges::find(study.trials, study.first_round, &StudyTrial::place);
+    data.second_round =
+        first != study.trials.end() ? first->number : std::ssize(study.trials);  // not yet begun
+  }
   for (std::size_t k = 0; k < study.space.size(); ++k) {
     const Parameter& parameter = study.space[k];
     report::StudyParameter about{.name = parameter.name, .categories = parameter.choices};
     about.logarithmic = parameter.scale == Scale::log;
     about.one_minus_logarithmic = parameter.scale == Scale::one_minus_log;
-    about.low = parameter.low;
-    about.high = parameter.high;
+    if (parameter.type != ParameterType::categorical) {
+      about.low = shown(parameter, parameter.low);
+      about.high = shown(parameter, parameter.high);
+    }
+    if (refined) about.refined = narrowed(parameter, (*refined)[k]);
     if (!importance.empty()) about.importance = importance[k];
     data.parameters.push_back(std::move(about));
   }
@@ -56,8 +85,9 @@ report::StudyData study_data(const std::filesystem::path& folder) {
     report::StudyTrial row{.number = trial.number, .state = state_name(trial.state)};
     row.value = trial.value.value_or(report::kNone);
     row.seconds = trial.seconds.value_or(report::kNone);
-    for (const auto& value : trial.parameters)
-      row.parameters.push_back(value.value_or(report::kNone));
+    for (std::size_t k = 0; k < study.space.size(); ++k) {
+      row.parameters.push_back(shown(study.space[k], trial.parameters[k]));
+    }
     data.trials.push_back(std::move(row));
   }
   return data;

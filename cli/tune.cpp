@@ -137,8 +137,9 @@ class TuneProgress : public tuning::SearchObserver {
     std::string note = "diverged or crashed";
     if (trial.state != TrialState::failed) {
       const StudyTrial* best = best_trial(study);
-      note = fmt::format("after {} epochs{}",
-                         trial.intermediate.empty() ? 0 : trial.intermediate.rbegin()->first,
+      const std::int64_t epochs =
+          trial.intermediate.empty() ? 0 : trial.intermediate.rbegin()->first;
+      note = fmt::format("after {} {}{}", epochs, epochs == 1 ? "epoch" : "epochs",
                          best != nullptr ? ", best so far " + tuned_value(*best, metric_) : "");
     }
     status_.print(fmt::format("{:>6}/{}  trial {:<5} {:<8} {:>9}  {}\n", finished_,

@@ -60,7 +60,7 @@ std::string best_text(const tuning::SearchResult& result, const std::vector<std:
 
 std::string span_text(const Parameter& p) {
   if (p.type == ParameterType::categorical) return fmt::format("{}", fmt::join(p.choices, ", "));
-  return fmt::format("{:g} to {:g}", p.low, p.high);
+  return fmt::format("{} to {}", value_text(p, p.low), value_text(p, p.high));
 }
 
 // What the second round searched, where it is less.

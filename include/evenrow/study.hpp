@@ -54,6 +54,9 @@ struct StudyTrial {
   std::map<std::int64_t, double> intermediate{};
   std::map<std::string, std::string> attributes{};  ///< User attributes, as JSON.
   std::optional<double> seconds{};                  ///< From its beginning to its end.
+  /// Which trial of evenrow's search it is, from 0: its number, where nobody else adds trials.
+  /// Empty: evenrow did not make it.
+  std::optional<std::int64_t> place{};
 };
 
 struct Study {
@@ -65,6 +68,8 @@ struct Study {
   std::vector<StudyTrial> trials{};
   std::map<std::string, std::string> attributes{};  ///< User attributes, as JSON.
   bool truncated = false;  ///< The journal ends within a line, which was left out.
+  /// Where evenrow refined its search, how many of its trials came before; 0: there is one round.
+  std::int64_t first_round = 0;
 };
 
 /// Reads a study that evenrow or Optuna wrote. `path`: a journal file, or the folder of `evenrow
@@ -80,7 +85,8 @@ std::vector<std::size_t> ranking(const Study& study);
 /// The best complete trial (the first of equals); nullptr: none.
 const StudyTrial* best_trial(const Study& study);
 
-/// A value of a parameter as text: "0.003", "128", "batch".
+/// A value of a parameter as text: "0.003", "128", "batch"; four digits of a number, or three of
+/// 1 - x where x is searched in one_minus_log: "0.999868".
 std::string value_text(const Parameter& parameter, double value);
 
 /// How much each parameter had to do with being among the best tenth of the trials: PED-ANOVA

@@ -38,6 +38,9 @@ struct TuneOptions {
   std::int64_t lag = 4;
   std::int64_t eta = 3;         ///< asha.
   std::int64_t first_rung = 1;  ///< asha: the first step at which a trial may be stopped.
+  /// asha: the step at which a trial has come to its end, and is not stopped. 0: unknown, and one
+  /// that is stopped there counts as pruned.
+  std::int64_t last_step = 0;
   /// Coarse to fine: once the first round of trials has ended, the others search refined_space() of
   /// it. A journal that was made without may be gone on with refined, not the other way round.
   bool refine = false;
@@ -62,6 +65,10 @@ void check(const Space& space, const TuneOptions& options);
 /// least, for n values). What would keep more than 0.9 of its scale, and what none of them has,
 /// stays whole.
 Space refined_space(const Study& study);
+
+/// refined_space() of the first round, which the second round of a search searches; empty: the
+/// first round has not ended, or there is one round alone.
+std::optional<Space> second_round_space(const Study& study);
 
 /// Parameters of one trial.
 class TrialParameters {
@@ -102,8 +109,9 @@ class Tuner {
   };
 
   /// Goes on with the journal if there is one: finished trials stay, those that were running are
-  /// given out again. Errors: see check(); (data) a journal of another study, or a malformed line,
-  /// with its number.
+  /// given out again, to report from their first step on or from where a program of its own kept
+  /// them; what the journal has of it is not written twice. Errors: see check(); (data) a journal
+  /// of another study, or a malformed line, with its number.
   Tuner(Space space, TuneOptions options);
   ~Tuner();
   Tuner(Tuner&&) noexcept;

@@ -176,7 +176,12 @@ Json to_json(const ParallelChart& chart) {
     for (const auto& [height, text] : dimension.marks) {
       marks.push_back({{"height", short_number(height)}, {"text", text}});
     }
-    dimensions.push_back({{"name", dimension.name}, {"marks", std::move(marks)}});
+    Json parts = Json::array();
+    for (const auto& [low, high] : dimension.parts) {
+      parts.push_back({short_number(low), short_number(high)});
+    }
+    dimensions.push_back(
+        {{"name", dimension.name}, {"marks", std::move(marks)}, {"parts", std::move(parts)}});
   }
   for (const ParallelChart::Item& item : chart.items) {
     items.push_back({{"name", item.name},

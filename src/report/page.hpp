@@ -73,7 +73,8 @@ struct ParallelChart {
   struct Dimension {
     std::string name;
     std::vector<std::pair<double, std::string>>
-        marks;  ///< Height in [0, 1], and what stands there.
+        marks;                                       ///< Height in [0, 1], and what stands there.
+    std::vector<std::pair<double, double>> parts{};  ///< Heights between which it is thick.
   };
   struct Item {
     std::string name;

@@ -248,6 +248,14 @@
         context.moveTo(at, y.getPixelForValue(0));
         context.lineTo(at, y.getPixelForValue(1));
         context.stroke();
+        context.strokeStyle = colour('c2');
+        context.lineWidth = 6;
+        for (const [low, high] of dimension.parts) {
+          context.beginPath();
+          context.moveTo(at, y.getPixelForValue(low));
+          context.lineTo(at, y.getPixelForValue(high));
+          context.stroke();
+        }
         for (const mark of dimension.marks) {
           const place = [mark.text, at + 5, y.getPixelForValue(mark.height)];
           context.strokeStyle = colour('background');

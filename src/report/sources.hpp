@@ -116,12 +116,20 @@ struct ComparisonData {
   std::vector<RunData> shown{};  ///< A run a norm with that value, all with one seed.
 };
 
+/// A value of a parameter, and how it is shown. NaN: it is not part of a trial.
+struct StudyValue {
+  double value = kNone;
+  std::string text = "-";
+};
+
 struct StudyParameter {
   std::string name{};
   bool logarithmic = false, one_minus_logarithmic = false;
-  double low = kNone, high = kNone;       ///< Of the space that was searched; of numbers.
+  StudyValue low{}, high{};               ///< Of the space that was searched; of numbers.
   std::vector<std::string> categories{};  ///< Values are indices of it; empty: numbers.
   double importance = kNone;              ///< In [0, 1], all together 1; NaN: unknown.
+  /// What a second round searched of it, low and high or some categories; empty: all.
+  std::vector<StudyValue> refined{};
 };
 
 struct StudyTrial {
@@ -129,7 +137,7 @@ struct StudyTrial {
   std::string state{};  ///< "complete", "pruned", "failed".
   double value = kNone;
   double seconds = kNone;
-  std::vector<double> parameters{};  ///< One a StudyParameter; NaN: not part of this trial.
+  std::vector<StudyValue> parameters{};  ///< One a StudyParameter.
 };
 
 struct StudyData {
@@ -138,6 +146,7 @@ struct StudyData {
   bool maximize = true;
   std::vector<StudyParameter> parameters{};
   std::vector<StudyTrial> trials{};
+  std::int64_t second_round = 0;  ///< The first trial of a refined search; 0: there is none.
 };
 
 struct Sources {

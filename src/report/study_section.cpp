@@ -1,5 +1,6 @@
 // A tuning study: how far it came, which parameters mattered, what good trials have in common.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -35,12 +36,11 @@ std::vector<const StudyTrial*> ranked(const StudyData& study) {
   return trials;
 }
 
-std::string parameter_text(const StudyParameter& parameter, double value) {
-  if (std::isnan(value)) return "-";
-  if (parameter.categories.empty()) return number(value, 3);
-  const auto index = static_cast<std::size_t>(value);
-  return index < parameter.categories.size() ? parameter.categories[index] : "-";
+std::string joined(const std::vector<std::string>& texts, const char* between) {
+  return fmt::format("{}", fmt::join(texts, between));
 }
+
+constexpr double kMarkedHeight = 0.03;  // of an axis, around a category
 
 // The span of a parameter in the space that was searched, and where a value lies in it.
 struct Span {
@@ -87,8 +87,8 @@ void add_progress(std::vector<Block>& blocks, const StudyData& study, const Stud
                           .chart = std::move(chart)});
 }
 
-// Which parameters get an axis, in their order.
-std::vector<std::size_t> most_important(const StudyData& study) {
+// The parameters, those that mattered most first.
+std::vector<std::size_t> by_importance(const StudyData& study) {
   std::vector<std::size_t> order(study.parameters.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   const auto importance = [&](std::size_t k) {
@@ -96,6 +96,12 @@ std::vector<std::size_t> most_important(const StudyData& study) {
     return std::isnan(value) ? 0.0 : value;
   };
   std::ranges::stable_sort(order, std::greater<>(), importance);
+  return order;
+}
+
+// Which parameters get an axis, in their order.
+std::vector<std::size_t> most_important(const StudyData& study) {
+  std::vector<std::size_t> order = by_importance(study);
   order.resize(std::min(order.size(), kMostDimensions));
   std::ranges::sort(order);
   return order;
@@ -109,21 +115,29 @@ void add_parallel(std::vector<Block>& blocks, const StudyData& study,
   for (const std::size_t k : most_important(study)) {
     const StudyParameter& parameter = study.parameters[k];
     const bool part_of_any = std::ranges::any_of(
-        trials, [&](const StudyTrial* trial) { return !std::isnan(trial->parameters[k]); });
+        trials, [&](const StudyTrial* trial) { return !std::isnan(trial->parameters[k].value); });
     if (!part_of_any) continue;
-    Span span{.low = parameter.low,
-              .high = parameter.high,
+    Span span{.low = parameter.low.value,
+              .high = parameter.high.value,
               .logarithmic = parameter.logarithmic,
               .one_minus_logarithmic = parameter.one_minus_logarithmic};
     ParallelChart::Dimension dimension{.name = parameter.name, .marks = {}};
     if (parameter.categories.empty()) {
-      dimension.marks.push_back({span.height(span.low), fmt::format("{:.4g}", span.low)});
-      if (span.high > span.low) dimension.marks.push_back({1, fmt::format("{:.4g}", span.high)});
+      dimension.marks.push_back({span.height(span.low), parameter.low.text});
+      if (span.high > span.low) dimension.marks.push_back({1, parameter.high.text});
+      if (!parameter.refined.empty()) {
+        dimension.parts = {{span.height(parameter.refined.front().value),
+                            span.height(parameter.refined.back().value)}};
+      }
     } else {
       span.low = 0;
       span.high = static_cast<double>(parameter.categories.size()) - 1;
       for (std::size_t i = 0; i < parameter.categories.size(); ++i) {
         dimension.marks.push_back({span.height(static_cast<double>(i)), parameter.categories[i]});
+      }
+      for (const StudyValue& left : parameter.refined) {
+        const double height = span.height(left.value);
+        dimension.parts.emplace_back(height - kMarkedHeight, height + kMarkedHeight);
       }
     }
     chart.dimensions.push_back(std::move(dimension));
@@ -151,25 +165,69 @@ void add_parallel(std::vector<Block>& blocks, const StudyData& study,
     ParallelChart::Item item{.name = fmt::format("{}", trial.number), .heights = {}, .cells = {}};
     item.rank = n < 2 ? 1.0 : 1.0 - static_cast<double>(i) / static_cast<double>(n - 1);
     for (std::size_t k = 0; k < shown.size(); ++k) {
-      item.heights.push_back(spans[k].height(trial.parameters[shown[k]]));
-      item.cells.push_back(parameter_text(study.parameters[shown[k]], trial.parameters[shown[k]]));
+      item.heights.push_back(spans[k].height(trial.parameters[shown[k]].value));
+      item.cells.push_back(trial.parameters[shown[k]].text);
     }
     item.heights.push_back(score(trial.value));
     item.cells.push_back(value_text(study, trial.value));
     chart.items.push_back(std::move(item));
   }
-  std::string finding = fmt::format("The best trial, {}, reached {} with ", trials.front()->number,
-                                    value_text(study, best));
-  for (std::size_t k = 0; k < shown.size(); ++k) {
-    finding += fmt::format("{}{} {}", k == 0 ? "" : ", ", study.parameters[shown[k]].name,
-                           chart.items.back().cells[k]);
+  std::vector<std::string> with;
+  for (const std::size_t k : shown) {
+    const StudyValue& value = trials.front()->parameters[k];
+    if (!std::isnan(value.value)) with.push_back(study.parameters[k].name + " " + value.text);
+  }
+  const std::string finding =
+      fmt::format("The best trial, {}, reached {} with {}.", trials.front()->number,
+                  value_text(study, best), joined(with, ", "));
+  std::string note =
+      "A line a trial that ran to its end: grey the worse three quarters, coloured the best "
+      "quarter, thick the best one. A gap: the parameter is not part of the trial.";
+  if (std::ranges::any_of(chart.dimensions, [](const auto& axis) { return !axis.parts.empty(); })) {
+    note += " Thick parts of axes: all that was searched from trial " +
+            fmt::format("{} on.", study.second_round);
   }
   blocks.push_back(Figure{.title = "Parameters of all trials",
-                          .finding = finding + ".",
+                          .finding = finding,
                           .chart = std::move(chart),
-                          .note = "A line a trial that ran to its end: grey the worse three "
-                                  "quarters, coloured the best quarter, thick the best one. A gap: "
-                                  "the parameter is not part of the trial."});
+                          .note = std::move(note)});
+}
+
+// What the second round searched, where that is less, and what came of it.
+void add_refined(std::vector<Block>& blocks, const StudyData& study,
+                 const std::vector<const StudyTrial*>& trials) {
+  if (study.second_round == 0) return;
+  Grid grid{.caption = fmt::format("Refined, from trial {} on", study.second_round),
+            .headers = {"parameter", "searched before", "refined"},
+            .rows = {},
+            .numbers = false};
+  for (const StudyParameter& parameter : study.parameters) {
+    if (parameter.refined.empty()) continue;
+    std::vector<std::string> left;
+    for (const StudyValue& value : parameter.refined) left.push_back(value.text);
+    const bool numbers = parameter.categories.empty();
+    grid.rows.push_back({parameter.name,
+                         numbers ? parameter.low.text + " to " + parameter.high.text
+                                 : joined(parameter.categories, ", "),
+                         joined(left, numbers ? " to " : ", ")});
+  }
+  const std::string text =
+      grid.rows.empty()
+          ? fmt::format("The best trials before trial {} lie everywhere: nothing was refined",
+                        study.second_round)
+          : fmt::format(
+                "From trial {} on, {} of {} parameters were searched only where the best "
+                "trials before it lie",
+                study.second_round, grid.rows.size(), study.parameters.size());
+  const auto best_of = [&](bool second) {
+    const auto found = std::ranges::find_if(trials, [&](const StudyTrial* trial) {
+      return (trial->number >= study.second_round) == second;
+    });
+    return found != trials.end() ? value_text(study, (*found)->value) : std::string("nothing yet");
+  };
+  blocks.push_back(Paragraph{fmt::format("{}. The best of those reached {}, the best since {}.",
+                                         text, best_of(false), best_of(true))});
+  if (!grid.rows.empty()) blocks.push_back(std::move(grid));
 }
 
 void add_importance(std::vector<Block>& blocks, const StudyData& study) {
@@ -192,14 +250,13 @@ void add_importance(std::vector<Block>& blocks, const StudyData& study) {
 
 Grid best_grid(const StudyData& study, const std::vector<const StudyTrial*>& trials) {
   Grid grid{.caption = "The best trials", .headers = {"trial", study.metric}, .rows = {}};
-  for (const StudyParameter& parameter : study.parameters) grid.headers.push_back(parameter.name);
+  const std::vector<std::size_t> order = by_importance(study);
+  for (const std::size_t k : order) grid.headers.push_back(study.parameters[k].name);
   grid.headers.push_back("time");
   for (std::size_t i = 0; i < std::min(trials.size(), kBestShown); ++i) {
     std::vector<std::string> row{fmt::format("{}", trials[i]->number),
                                  value_text(study, trials[i]->value)};
-    for (std::size_t k = 0; k < study.parameters.size(); ++k) {
-      row.push_back(parameter_text(study.parameters[k], trials[i]->parameters[k]));
-    }
+    for (const std::size_t k : order) row.push_back(trials[i]->parameters[k].text);
     row.push_back(duration(trials[i]->seconds));
     grid.rows.push_back(std::move(row));
   }
@@ -217,6 +274,7 @@ std::vector<Block> study_blocks(const StudyData& study) {
   std::vector<Block> blocks;
   add_progress(blocks, study, *trials.front());
   add_parallel(blocks, study, trials);
+  add_refined(blocks, study, trials);
   add_importance(blocks, study);
   blocks.push_back(best_grid(study, trials));
   return blocks;

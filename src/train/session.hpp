@@ -48,6 +48,9 @@ class Session {
   /// step. False when it was stopped: another call goes on.
   bool run(TrainObserver& observer, const std::function<void()>& between_steps);
 
+  /// Whether there is nothing left to train.
+  bool finished() const noexcept;
+
   /// One step alone, with a learning rate of the caller's; not for sessions that run().
   void one_step(double learning_rate, TrainObserver& observer);
 
@@ -55,7 +58,6 @@ class Session {
   TrainResult finish(bool stopped);
 
  private:
-  bool finished() const noexcept;
   void tell_observation(TrainObserver& observer, std::span<const float> x, std::int64_t epoch);
   void end_epoch(TrainObserver& observer);
   [[noreturn]] void fail_not_finite(std::int64_t batch_examples, double learning_rate) const;

@@ -17,6 +17,11 @@
 
 namespace evenrow::tuning {
 
+/// What evenrow writes into its studies beside kSearchKey. A system attribute of a trial: its place
+/// in the search. A user attribute of a study: after how many trials the space is refined.
+inline constexpr const char* kPlaceKey = "evenrow:trial";
+inline constexpr const char* kFirstRoundKey = "evenrow:first_round";
+
 struct JournalTrial {
   std::int64_t study = 0;
   std::int64_t number = 0;

@@ -91,6 +91,17 @@ Space refined_space(const Study& study) {
   return space;
 }
 
+std::optional<Space> second_round_space(const Study& study) {
+  if (study.first_round == 0) return std::nullopt;
+  Study first{.direction = study.direction, .space = study.space};
+  for (const StudyTrial& trial : study.trials) {
+    const bool ended = trial.state != TrialState::running && trial.state != TrialState::waiting;
+    if (ended && trial.place && *trial.place < study.first_round) first.trials.push_back(trial);
+  }
+  if (std::ssize(first.trials) < study.first_round) return std::nullopt;
+  return refined_space(first);
+}
+
 std::optional<double> tuning::carried_over(const Parameter& from, const Parameter& to,
                                            double value) {
   if (from.type != ParameterType::categorical) {

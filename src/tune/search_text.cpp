@@ -21,6 +21,8 @@ std::string search_text(const Space& space, const TuneOptions& o) {
   for (const Parameter& parameter : space) text += description(parameter) + "\n";
   text += o.context;
   if (text.back() != '\n') text += '\n';
+  if (o.pruner == Pruner::asha && o.last_step > 0)
+    text += fmt::format("last_step = {}\n", o.last_step);
   return text;
 }
 

@@ -66,7 +66,10 @@ void check_range(const Parameter& p) {
                      integer ? ">= 1" : "> 0"));
   }
   if (p.scale == Scale::one_minus_log && (integer || !(p.high < 1))) {
-    fail(fmt::format("scale one_minus_log is for real numbers below 1, and high is {}", p.high));
+    fail(
+        fmt::format("scale one_minus_log is for real numbers below 1, and high is {}; expected "
+                    "high < 1, or scale linear",
+                    p.high));
   }
 }
 
@@ -162,7 +165,12 @@ std::string value_text(const Parameter& p, double value) {
     return p.choices.at(static_cast<std::size_t>(value));
   }
   if (p.type == ParameterType::integer) return fmt::format("{:.0f}", value);
-  return fmt::format("{:.4g}", value);
+  if (p.scale != Scale::one_minus_log || !(value < 1)) return fmt::format("{:.4g}", value);
+  const double decimals = 2 - std::floor(std::log10(1 - value));  // three digits of 1 - value
+  std::string text = fmt::format("{:.{}f}", value, std::max(1, static_cast<int>(decimals)));
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.ends_with('.')) text.pop_back();
+  return text;
 }
 
 }  // namespace evenrow

@@ -1,6 +1,7 @@
 #include "evenrow/study.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -79,19 +80,33 @@ double divergence(const Space& space, const std::vector<double>& all,
   return sum / weights;
 }
 
+// An attribute that is a whole number, from 0.
+std::optional<std::int64_t> whole(const std::map<std::string, std::string>& attributes,
+                                  const char* key) {
+  const auto found = attributes.find(key);
+  if (found == attributes.end()) return std::nullopt;
+  std::int64_t number = 0;
+  const char* end = found->second.data() + found->second.size();
+  const auto [stop, error] = std::from_chars(found->second.data(), end, number);
+  if (error != std::errc{} || stop != end || number < 0) return std::nullopt;
+  return number;
+}
+
 }  // namespace
 
 Study tuning::JournalContent::study(std::size_t index) const {
   const JournalStudy& recorded = studies_.at(index);
   Study study{.name = recorded.name,
               .direction = recorded.directions.front(),
-              .attributes = recorded.user_attributes};
+              .attributes = recorded.user_attributes,
+              .first_round = whole(recorded.user_attributes, kFirstRoundKey).value_or(0)};
   for (const std::int64_t id : recorded.trials) {
     const JournalTrial& trial = trials_[static_cast<std::size_t>(id)];
     StudyTrial result{.number = trial.number,
                       .state = trial.state,
                       .intermediate = trial.intermediate,
-                      .attributes = trial.user_attributes};
+                      .attributes = trial.user_attributes,
+                      .place = whole(trial.system_attributes, kPlaceKey)};
     if (!trial.values.empty()) result.value = trial.values.front();
     if (trial.start && trial.end) result.seconds = *trial.end - *trial.start;
     for (const auto& [parameter, value] : trial.parameters) {

@@ -24,6 +24,8 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
+constexpr const char* kCheckpoints = "checkpoints";  // folder, in that of the study
+
 // Children of a command that was killed a moment ago may still hold its folder.
 constexpr std::chrono::seconds kLockPatience{5};
 
@@ -64,10 +66,11 @@ std::string context_of(const TrainingSearch& search, const std::string& fingerpr
 // The trials, seen from the parent process.
 class Trials {
  public:
-  Trials(const TrainingSearch& search, const training::RunData& data,
+  Trials(const TrainingSearch& search, const fs::path& folder, const training::RunData& data,
          std::vector<training::Split> splits, Metric metric, int workers, Tuner& tuner,
          SearchObserver& observer)
       : search_(search),
+        checkpoints_(folder / kCheckpoints),
         data_(data),
         splits_(std::move(splits)),
         metric_(metric),
@@ -80,7 +83,7 @@ class Trials {
   bool run() {
     Jobs jobs{.workers = workers_};
     jobs.next = [&] { return next(); };
-    jobs.run = [&](std::int64_t job, Parent& parent) { train(running_.at(job), parent); };
+    jobs.run = [&](std::int64_t job, Parent& parent) { train(job, running_.at(job), parent); };
     jobs.on_report = [&](std::int64_t job, std::string_view text) { return note(job, text); };
     jobs.on_end = [&](const JobEnd& end) { note_end(end); };
     jobs.stop_requested = [&] { return observer_.stop_requested(); };
@@ -105,7 +108,7 @@ class Trials {
     return {.kind = NextJob::Kind::start, .job = answer.trial.number};
   }
 
-  void train(const Running& trial, Parent& parent) const {
+  void train(std::int64_t job, const Running& trial, Parent& parent) const {
     TrainOptions options = options_of(search_.training, trial.parameters);
     options.test.clear();
     if (options.threads == 0) options.threads = std::max(1, core::available_threads() / workers_);
@@ -113,7 +116,10 @@ class Trials {
         .on_epoch = [&](std::int64_t epoch,
                         double score) { return parent.report(fmt::format("{} {}", epoch, score)); },
         .stop_requested = [&] { return parent.wants_stop(); }};
-    const auto result = train_trial(data_.training, options, splits_, metric_, watch);
+    const auto result = train_trial(data_.training, options, splits_, metric_, watch,
+                                    {.path = checkpoints_ / fmt::format("trial-{}", job),
+                                     .data_fingerprint = data_.fingerprint,
+                                     .interval = search_.checkpoint_interval});
     if (result) parent.report(fmt::format("0 {}", *result));
   }
 
@@ -143,11 +149,20 @@ class Trials {
     } else if (trial.result || trial.told_to_end) {
       tuner_.tell(end.job, trial.result.value_or(0.0));
     } else {
-      return;  // stopped: the journal has it as running, and it is run again
+      return;  // stopped: the journal has it as running, and it is gone on with
     }
+    remove_checkpoints(end.job);
     const Study study = tuner_.study();
     observer_.on_trial(study, study.trials[static_cast<std::size_t>(end.job)]);
     observer_.on_progress(part_done());
+  }
+
+  void remove_checkpoints(std::int64_t job) const {
+    const std::string name = fmt::format("trial-{}-", job);
+    std::error_code ignored;
+    for (const fs::directory_entry& entry : fs::directory_iterator(checkpoints_, ignored)) {
+      if (entry.path().filename().string().starts_with(name)) fs::remove(entry.path(), ignored);
+    }
   }
 
   double part_done() const {
@@ -159,6 +174,7 @@ class Trials {
   }
 
   const TrainingSearch& search_;
+  const fs::path checkpoints_;
   const training::RunData& data_;
   const std::vector<training::Split> splits_;
   const Metric metric_;
@@ -212,6 +228,7 @@ SearchResult search_training(const TrainingSearch& search, const fs::path& folde
   options.jobs = options.jobs > 0 ? options.jobs : core::available_threads();
   options.direction = direction_of(result.metric);
   options.journal = folder / "journal.log";
+  options.last_step = search.training.epochs;
   options.context = context_of(search, data.fingerprint, result.metric);
 
   check(search.space, options);
@@ -230,9 +247,15 @@ SearchResult search_training(const TrainingSearch& search, const fs::path& folde
       (folds > 0 ? fmt::format("# Scored by {} folds, not by validation.\n", folds) : "") +
           to_toml(search.training));
   observer.on_plan(result.metric, tuner.finished(), tuner.recovered());
-  result.stopped =
-      !Trials(search, data, std::move(splits), result.metric, options.jobs, tuner, observer).run();
+  std::error_code ignored;  // without the folder there are no checkpoints
+  fs::create_directory(folder / kCheckpoints, ignored);
+  Trials trials(search, folder, data, std::move(splits), result.metric, options.jobs, tuner,
+                observer);
+  result.stopped = !trials.run();
   result.study = tuner.study();
+  const bool all_ended = tuner.finished() == std::ssize(result.study.trials);
+  if (all_ended) fs::remove_all(folder / kCheckpoints, ignored);
+  fs::remove(folder / kCheckpoints, ignored);  // when it is empty
   result.refined = tuner.refined();
   result.first_round = tuner.first_round();
   const StudyTrial* best = best_trial(result.study);

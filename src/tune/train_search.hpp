@@ -1,6 +1,7 @@
 // The search for the best options of training: what `evenrow tune` does.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -20,12 +21,14 @@ struct TrainingSearch {
   TrainOptions training{};         ///< Of all trials; the parameters of a trial replace its own.
   Space space{};                   ///< As training_space() makes it.
   std::optional<Metric> metric{};  ///< Empty: accuracy, or rmse for regression.
-  TuneOptions search{};  ///< jobs 0: one a processor; journal, direction, context: unused.
+  TuneOptions
+      search{};  ///< jobs 0: one a processor; unused: journal, direction, context, last_step.
   /// Cross-validation: a trial trains so many networks, each without another part of the training
   /// data, by which it is scored, and its score is their mean; see train_trial(). 0: one network,
   /// scored by training.validation of the data, which folds do not look at.
   std::int64_t folds = 0;
   double timeout = 0;  ///< Seconds after which no trial is started; 0: none.
+  std::chrono::duration<double> checkpoint_interval{2};  ///< Of trials that are running.
 };
 
 /// Told of the progress of a search, in the calling thread.
@@ -55,6 +58,7 @@ struct SearchResult {
 ///   journal.log  the study, as an Optuna journal
 ///   study.toml   the options that all trials share
 ///   best.toml    the best options, once a trial is complete
+///   checkpoints/ of trials that are running or were cut off, which go on from there
 /// A trial sees the training part of the data and is scored by the validation part, the same for
 /// all (or by folds, the same for all); test data is not read. Errors: those of Tuner and of
 /// reading the data; (usage) no validation data, a metric of another task, something else in the

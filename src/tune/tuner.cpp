@@ -1,7 +1,7 @@
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <map>
+#include <utility>
 
 #include "core/fail.hpp"
 #include "evenrow/tune.hpp"
@@ -14,11 +14,6 @@
 namespace evenrow {
 namespace {
 
-// System attribute of a trial: its place in the search, which its number in the journal need not
-// be, where others write too. User attribute of the study: after how many trials the space is
-// refined.
-constexpr const char* kPlaceKey = "evenrow:trial";
-constexpr const char* kFirstRoundKey = "evenrow:first_round";
 constexpr const char* kFailureKey = "failure";
 
 bool has_ended(const StudyTrial& trial) {
@@ -36,8 +31,10 @@ struct Tuner::State {
   std::vector<std::int64_t> ids{};          // of each, in the journal
   std::vector<bool> told_to_end{};          // by report()
   std::vector<std::int64_t> given_again{};  // trials that were running when the journal was left
-  std::int64_t ended_before = 0;            // all trials below have ended
-  std::optional<Space> second_space{};      // of the second round
+  // What the journal has of what those reported; they will report it again.
+  std::map<std::int64_t, std::map<std::int64_t, double>> reported_before{};
+  std::int64_t ended_before = 0;        // all trials below have ended
+  std::optional<Space> second_space{};  // of the second round
 
   StudyTrial& at(std::int64_t place, const char* what) {
     if (place < 0 || place >= std::ssize(trials) ||
@@ -45,6 +42,14 @@ struct Tuner::State {
       core::fail(ErrorKind::usage, "{}: trial {} is not running", what, place);
     }
     return trials[static_cast<std::size_t>(place)];
+  }
+
+  bool is_in_journal(std::int64_t place, std::int64_t step, double value) const {
+    const auto trial = reported_before.find(place);
+    if (trial == reported_before.end()) return false;
+    const auto reported = trial->second.find(step);
+    return reported != trial->second.end() &&
+           (reported->second == value || (std::isnan(reported->second) && std::isnan(value)));
   }
 
   bool looks_back() const {
@@ -94,14 +99,11 @@ struct Tuner::State {
     const Study recorded = journal->content().study(study_id);
     const auto& members = journal->content().studies()[study_id].trials;
     for (std::size_t i = 0; i < recorded.trials.size(); ++i) {
-      const auto& attributes =
-          journal->content().trials()[static_cast<std::size_t>(members[i])].system_attributes;
-      const auto place = attributes.find(kPlaceKey);
-      if (place == attributes.end()) continue;  // added by somebody else
-      if (place->second != fmt::format("{}", trials.size())) {
+      const std::optional<std::int64_t> place = recorded.trials[i].place;
+      if (!place) continue;  // added by somebody else
+      if (*place != std::ssize(trials)) {
         core::fail(ErrorKind::data, "{}: trial {} has place {} in the search, expected {}",
-                   options.journal.string(), recorded.trials[i].number, place->second,
-                   trials.size());
+                   options.journal.string(), recorded.trials[i].number, *place, trials.size());
       }
       StudyTrial trial = recorded.trials[i];
       trial.parameters.assign(space->size(), std::nullopt);
@@ -115,9 +117,9 @@ struct Tuner::State {
       add(std::move(trial), members[i]);
       if (!has_ended(trials.back())) given_again.push_back(std::ssize(trials) - 1);
     }
-    // What a trial said before it was cut off it will say again.
     for (const std::int64_t place : given_again) {
-      trials[static_cast<std::size_t>(place)].intermediate.clear();
+      reported_before[place] =
+          std::exchange(trials[static_cast<std::size_t>(place)].intermediate, {});
     }
     std::ranges::reverse(given_again);
   }
@@ -126,15 +128,7 @@ struct Tuner::State {
   // written there.
   void settle_first_round() {
     const std::int64_t begun = std::ssize(trials);
-    std::int64_t recorded = 0;
-    if (journal) {
-      const auto& attributes = journal->content().studies()[study_id].user_attributes;
-      const auto found = attributes.find(kFirstRoundKey);
-      if (found != attributes.end()) {
-        std::from_chars(found->second.data(), found->second.data() + found->second.size(),
-                        recorded);
-      }
-    }
+    const std::int64_t recorded = journal ? journal->content().study(study_id).first_round : 0;
     const auto refuse = [&](const std::string& now) {
       core::fail(ErrorKind::data,
                  "{}: this journal belongs to another study: it has a second round after {} "
@@ -159,7 +153,7 @@ struct Tuner::State {
     }
     if (!journal) return;
     journal->append([&] {
-      return tuning::study_attribute_line(journal->worker(), study_id, kFirstRoundKey,
+      return tuning::study_attribute_line(journal->worker(), study_id, tuning::kFirstRoundKey,
                                           options.first_round);
     });
   }
@@ -167,12 +161,17 @@ struct Tuner::State {
   // The space of the second round; nullptr while it is not known.
   const Space* refined() {
     if (!second_space && options.refine && ended_before >= options.first_round) {
-      Study first{.direction = options.direction, .space = *space};
-      first.trials.assign(trials.begin(),
-                          trials.begin() + static_cast<std::ptrdiff_t>(options.first_round));
-      second_space = refined_space(first);
+      second_space = second_round_space(study());
     }
     return second_space ? &*second_space : nullptr;
+  }
+
+  Study study() const {
+    return {.name = options.study,
+            .direction = options.direction,
+            .space = *space,
+            .trials = trials,
+            .first_round = options.refine ? options.first_round : 0};
   }
 
   void add(StudyTrial trial, std::int64_t id) {
@@ -221,7 +220,7 @@ struct Tuner::State {
   }
 
   bool prunes(std::int64_t place, std::int64_t step, double value) const {
-    if (options.pruner == Pruner::none) return false;
+    if (options.pruner == Pruner::none || step == options.last_step) return false;
     std::int64_t rung = options.first_rung;
     while (rung < step && rung <= step / options.eta) rung *= options.eta;
     if (rung != step) return false;
@@ -272,6 +271,7 @@ void check(const Space& space, const TuneOptions& o) {
   at_least(o.lag, 1, "lag");
   at_least(o.eta, 2, "eta");
   at_least(o.first_rung, 1, "first_rung");
+  at_least(o.last_step, 0, "last_step");
   at_least(o.first_round, 0, "first_round");
   if (o.refine) at_least(o.trials, 2, "trials, of two rounds,");
   if (!o.refine && o.first_round > 0) {
@@ -315,13 +315,14 @@ Tuner::Answer Tuner::ask() {
   if (again) {
     s.given_again.pop_back();
   } else {
-    StudyTrial trial{.number = place};
+    StudyTrial trial{.number = place, .place = place};
     const Space& from = second ? *s.refined() : *s.space;
     trial.parameters = s.proposal(place, from);
     std::int64_t id = place;
     if (s.journal) {
-      tuning::NewTrial created{.study = s.study_id,
-                               .system_attributes = {{kPlaceKey, fmt::format("{}", place)}}};
+      tuning::NewTrial created{
+          .study = s.study_id,
+          .system_attributes = {{tuning::kPlaceKey, fmt::format("{}", place)}}};
       for (std::size_t i = 0; i < s.space->size(); ++i) {
         if (!trial.parameters[i]) continue;
         Parameter parameter = from[i];
@@ -347,7 +348,7 @@ bool Tuner::report(std::int64_t number, std::int64_t step, double value) {
   State& s = *state_;
   StudyTrial& trial = s.at(number, "report");
   const auto index = static_cast<std::size_t>(number);
-  if (s.journal) {
+  if (s.journal && !s.is_in_journal(number, step, value)) {
     s.journal->append(
         [&] { return tuning::intermediate_line(s.journal->worker(), s.ids[index], step, value); });
   }
@@ -371,11 +372,7 @@ void Tuner::tell_failed(std::int64_t number, const std::string& reason) {
 }
 
 Study Tuner::study() const {
-  Study study{.name = state_->options.study,
-              .direction = state_->options.direction,
-              .space = *state_->space,
-              .trials = state_->trials};
-  return study;
+  return state_->study();
 }
 
 std::optional<Space> Tuner::refined() const {

@@ -95,7 +95,7 @@ TEST_F(Report, PagesInABrowser) {
   EXPECT_THAT(place_.read("study.html"),
               AllOf(HasSubstr("Of 16 trials "), HasSubstr("Parameters of all trials"),
                     HasSubstr("Which parameters mattered"), HasSubstr("The best trials"),
-                    HasSubstr("batch_size")));
+                    HasSubstr("Refined, from trial 8 on"), HasSubstr("batch_size")));
   // The same folders give the same page.
   ASSERT_EQ(report({"batch", "none/", "-o", "again.html"}).exit, 0);
   EXPECT_EQ(place_.read("again.html"), pair);

@@ -54,12 +54,16 @@ class Tune : public testing::Test {
 };
 
 TEST_F(Tune, EndsWithATableAndOptionsToTrainWith) {
+  const Outcome late = place_.run(tune("study", {"--norm", "batch", "--timeout", "1e-9"}));
+  EXPECT_EQ(late.exit, 5);
+  EXPECT_THAT(late.err, HasSubstr("no trial was started within 1e-09 seconds"));
   const Outcome outcome = place_.run(tune("study", {"--retrain", "--norm", "batch"}));
   ASSERT_EQ(outcome.exit, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("12 trials: "));
   EXPECT_THAT(outcome.out, HasSubstr("\ntrial  accuracy"));
   EXPECT_THAT(outcome.out, HasSubstr("What counted most: "));
   EXPECT_THAT(outcome.err, HasSubstr("12/12"));
+  EXPECT_THAT(outcome.err, testing::Not(HasSubstr(" 1 epochs")));
   EXPECT_THAT(place_.read("study/best.toml"), HasSubstr("norm = \"batch\""));
   std::istringstream lines(outcome.out);
   for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80u) << line;

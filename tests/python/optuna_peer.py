@@ -2,11 +2,13 @@
 
 optuna_peer.py dump JOURNAL STUDY OUT  what Optuna reads, as JSON
 optuna_peer.py add JOURNAL STUDY N     N trials by Optuna, which makes the study if there is none
+optuna_peer.py dashboard JOURNAL OUT   what optuna-dashboard sends to its page about the first study
 """
 
 import json
 import math
 import sys
+import wsgiref.util
 
 import optuna
 from optuna.storages import JournalStorage
@@ -64,5 +66,19 @@ def add(journal, study, count):
     loaded.optimize(objective, n_trials=int(count), catch=(RuntimeError,))
 
 
+def dashboard(journal, destination):
+    from optuna_dashboard import wsgi  # asked as a browser would ask, without a socket
+
+    environment = {"PATH_INFO": "/api/studies/0"}
+    wsgiref.util.setup_testing_defaults(environment)
+    states = []
+    answer = b"".join(wsgi(JournalStorage(JournalFileBackend(journal)))(
+        environment, lambda state, headers, error=None: states.append(state)))
+    if states != ["200 OK"]:
+        sys.exit(f"optuna-dashboard: {states}: {answer[:500]}")
+    with open(destination, "wb") as file:
+        file.write(answer)
+
+
 if __name__ == "__main__":
-    {"dump": dump, "add": add}[sys.argv[1]](*sys.argv[2:])
+    {"dump": dump, "add": add, "dashboard": dashboard}[sys.argv[1]](*sys.argv[2:])

@@ -116,6 +116,9 @@ CHECKS = r"""
   const wrong = [];
   const shown = element => element.checkVisibility ? element.checkVisibility() : element.offsetParent;
 
+  const rgb = text => { const c = new OffscreenCanvas(1, 1).getContext('2d'); c.fillStyle = text;
+    c.fillRect(0, 0, 1, 1); const p = c.getImageData(0, 0, 1, 1).data; return p[0] << 16 | p[1] << 8 | p[2]; };
+  const charts = JSON.parse(document.getElementById('data').textContent).charts;
   const canvases = [...document.querySelectorAll('canvas')].filter(shown);
   for (const canvas of canvases) {
     const name = canvas.id;
@@ -134,8 +137,6 @@ CHECKS = r"""
     if (colours.size < 4) wrong.push(`canvas ${name}: nothing is drawn`);
     const chart = Chart.getChart(canvas);
     if (chart) {  // its own colours, not the axes alone
-      const rgb = text => { const c = new OffscreenCanvas(1, 1).getContext('2d'); c.fillStyle = text;
-        c.fillRect(0, 0, 1, 1); const p = c.getImageData(0, 0, 1, 1).data; return p[0] << 16 | p[1] << 8 | p[2]; };
       const near = c => [...colours.keys()].some(d => [16, 8, 0].every(  // thin lines are smoothed
         shift => Math.abs((c >> shift & 255) - (d >> shift & 255)) < 40));
       chart.data.datasets.forEach(set => {
@@ -145,6 +146,10 @@ CHECKS = r"""
           wrong.push(`canvas ${name}: series ${set.label} is not to be seen`);
       });
     }
+    const parts = ((chart && charts[name.slice(1)] || {}).dimensions || []).flatMap(axis => axis.parts);
+    const thick = getComputedStyle(document.documentElement).getPropertyValue('--c2').trim();
+    if (parts.length && !(colours.get(rgb(thick)) > 50 * parts.length))
+      wrong.push(`canvas ${name}: ${parts.length} parts of axes are not to be seen`);
     const label = canvas.getAttribute('aria-label') || (canvas.getAttribute('aria-labelledby') || '')
       .split(' ').map(id => (document.getElementById(id) || {}).textContent).join(' ');
     if (canvas.getAttribute('role') !== 'img' || label.trim().length < 10)

@@ -250,18 +250,25 @@ TEST(Errors, NameTheClassesConfusedMost) {
 
 TEST(Study, TellsOfTheBestAndOfWhatMattered) {
   StudyData study{.folder = "s", .metric = "accuracy", .parameters = {}, .trials = {}};
-  study.parameters = {
-      {.name = "lr", .logarithmic = true, .low = 1e-4, .high = 1, .importance = 0.75},
-      {.name = "norm", .categories = {"none", "batch"}, .importance = 0.25}};
-  study.trials = {{0, "complete", 0.8, 2, {0.001, 0}},
-                  {1, "complete", 0.9, 2, {0.01, 1}},
-                  {2, "pruned", 0.3, 1, {1, 0}},
-                  {3, "failed", kNone, 1, {10, kNone}}};
+  study.parameters = {{.name = "lr",
+                       .logarithmic = true,
+                       .low = {1e-4, "0.0001"},
+                       .high = {1, "1"},
+                       .importance = 0.75},
+                      {.name = "norm", .categories = {"none", "batch"}, .importance = 0.25}};
+  const StudyValue none{0, "none"}, batch{1, "batch"};
+  study.trials = {{0, "complete", 0.8, 2, {{0.001, "0.001"}, none}},
+                  {1, "complete", 0.9, 2, {{0.01, "0.01"}, batch}},
+                  {2, "pruned", 0.3, 1, {{1, "1"}, none}},
+                  {3, "failed", kNone, 1, {{10, "10"}, {}}}};
   const auto all = findings(study_blocks(study));
   EXPECT_EQ(all[0],
             "Of 4 trials 2 ran to their end, 1 stopped early, 1 failed; the best, 90.00 %, is "
             "trial 1.");
-  EXPECT_EQ(all[1], "The best trial, 1, reached 90.00 % with lr 0.010, norm batch.");
+  EXPECT_EQ(all[1], "The best trial, 1, reached 90.00 % with lr 0.01, norm batch.");
+  const auto best = std::get<Grid>(study_blocks(study).back());
+  EXPECT_THAT(best.headers, testing::ElementsAre("trial", "accuracy", "lr", "norm", "time"));
+  EXPECT_THAT(best.rows[0], testing::ElementsAre("1", "90.00 %", "0.01", "batch", "2.0 s"));
   EXPECT_EQ(all[2], "Most to do with being among the best trials had lr (75 %), then norm (25 %).");
   // Axes are those of the space, whatever was tried of it.
   const auto figure = std::get<Figure>(study_blocks(study)[1]);
@@ -272,20 +279,63 @@ TEST(Study, TellsOfTheBestAndOfWhatMattered) {
   EXPECT_NEAR(chart.items.back().heights[0], 0.5, 1e-12);  // 0.01
   study.parameters[0] = {.name = "beta2",
                          .one_minus_logarithmic = true,
-                         .low = 0.9,
-                         .high = 0.999,
+                         .low = {0.9, "0.9"},
+                         .high = {0.999, "0.999"},
                          .importance = 0.75};
-  study.trials[1].parameters[0] = 0.99;
+  study.trials[1].parameters[0] = {0.99, "0.99"};
   EXPECT_NEAR(std::get<ParallelChart>(std::get<Figure>(study_blocks(study)[1]).chart)
                   .items.back()
                   .heights[0],
               0.5, 1e-12);
+  study.trials[1].parameters[1] = {};  // not part of the trial
+  EXPECT_THAT(findings(study_blocks(study))[1], EndsWith("reached 90.00 % with beta2 0.99."));
+  std::swap(study.parameters[0].importance, study.parameters[1].importance);
+  EXPECT_EQ(std::get<Grid>(study_blocks(study).back()).headers[2], "norm");
   study.trials.resize(1);
   EXPECT_EQ(findings(study_blocks(study)).size(), 3u);
-  study.parameters[0].low = study.parameters[0].high = 0.001;  // a span of one value
+  study.parameters[0].low = study.parameters[0].high = {0.001, "0.001"};  // a span of one value
   EXPECT_EQ(findings(study_blocks(study)).size(), 3u);
   study.trials.clear();
   EXPECT_TRUE(findings(study_blocks(study)).empty());
+}
+
+TEST(Study, ShowsWhatWasRefined) {
+  StudyData study{.folder = "s", .metric = "accuracy", .parameters = {}, .trials = {}};
+  study.parameters = {{.name = "lr",
+                       .logarithmic = true,
+                       .low = {1e-4, "0.0001"},
+                       .high = {1, "1"},
+                       .refined = {{1e-3, "0.001"}, {1e-2, "0.01"}}},
+                      {.name = "norm", .categories = {"none", "batch"}, .refined = {{1, "batch"}}},
+                      {.name = "units", .low = {8, "8"}, .high = {64, "64"}}};
+  study.trials = {{0, "complete", 0.8, 2, {{0.01, "0.01"}, {1, "batch"}, {8, "8"}}},
+                  {1, "complete", 0.9, 2, {{0.02, "0.02"}, {0, "none"}, {9, "9"}}}};
+  const auto axes = [&] {
+    return std::get<ParallelChart>(std::get<Figure>(study_blocks(study)[1]).chart).dimensions;
+  };
+  study.second_round = 1;
+  const auto blocks = study_blocks(study);
+  EXPECT_THAT(std::get<Figure>(blocks[1]).note, HasSubstr("searched from trial 1 on."));
+  ASSERT_EQ(axes()[0].parts.size(), 1u);
+  EXPECT_NEAR(axes()[0].parts[0].first, 0.25, 1e-12);
+  EXPECT_NEAR(axes()[0].parts[0].second, 0.5, 1e-12);
+  ASSERT_EQ(axes()[1].parts.size(), 1u);
+  EXPECT_NEAR(axes()[1].parts[0].first + axes()[1].parts[0].second, 2, 1e-12);  // around batch
+  EXPECT_TRUE(axes()[2].parts.empty());
+  EXPECT_EQ(std::get<Paragraph>(blocks[2]).text,
+            "From trial 1 on, 2 of 3 parameters were searched only where the best trials before it "
+            "lie. The best of those reached 80.00 %, the best since 90.00 %.");
+  const Grid& grid = std::get<Grid>(blocks[3]);
+  EXPECT_THAT(grid.rows,
+              testing::ElementsAre(testing::ElementsAre("lr", "0.0001 to 1", "0.001 to 0.01"),
+                                   testing::ElementsAre("norm", "none, batch", "batch")));
+  // Nothing was narrowed, and nothing came of it yet.
+  for (StudyParameter& parameter : study.parameters) parameter.refined.clear();
+  study.trials.pop_back();
+  EXPECT_EQ(std::get<Paragraph>(study_blocks(study)[2]).text,
+            "The best trials before trial 1 lie everywhere: nothing was refined. The best of those "
+            "reached 80.00 %, the best since nothing yet.");
+  EXPECT_EQ(std::get<Figure>(study_blocks(study)[1]).note.find("Thick"), std::string::npos);
 }
 
 TEST(ReportPage, NeedsSomething) {

@@ -73,6 +73,25 @@ TEST(JournalOptuna, ReadsWhatWeWrite) {
   EXPECT_EQ(theirs["trials"][6]["state"], "FAIL");
 }
 
+TEST(JournalOptuna, DashboardShowsOurs) {
+  const TemporaryFolder folder;
+  const auto journal = folder / "journal.log";
+  const Study ours = tune(small_space(0.9), every_state,
+                          {.trials = 24, .pruner = Pruner::asha, .lag = 2, .journal = journal});
+  ASSERT_NO_FATAL_FAILURE(run_python(
+      "optuna_peer.py", {"dashboard", journal.string(), (folder / "out.json").string()}));
+  const auto shown = nlohmann::json::parse(read_text(folder / "out.json"));
+  ASSERT_EQ(shown["trials"].size(), 24u);
+  EXPECT_EQ(shown["best_trials"][0]["number"], best_trial(ours)->number);
+  EXPECT_EQ(shown["union_search_space"].size(), ours.space.size());
+  EXPECT_TRUE(shown["has_intermediate_values"].get<bool>());
+  for (std::size_t i = 0; i < 24; ++i) {
+    const char* states[]{"Running", "Complete", "Pruned", "Fail"};
+    EXPECT_EQ(shown["trials"][i]["state"], states[static_cast<int>(ours.trials[i].state)]);
+    EXPECT_EQ(shown["trials"][i]["intermediate_values"].size(), ours.trials[i].intermediate.size());
+  }
+}
+
 TEST(Journal, KeepsTheScalesThatOptunaLacks) {
   const TemporaryFolder folder;
   const auto journal = folder / "journal.log";

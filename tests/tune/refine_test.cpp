@@ -222,8 +222,16 @@ TEST(Refine, OptunaReadsBothRoundsAndAddsToThem) {
               i >= 16);
   }
   EXPECT_GT(part[0].low, 1e-4);
-  // Axes of a report: all that was searched.
-  EXPECT_EQ(read_study(journal).space[0].low, 1e-4);
+  // Of a report: axes are all that was searched, and the part that was left is known.
+  const Study read = read_study(journal);
+  EXPECT_EQ(read.space[0].low, 1e-4);
+  EXPECT_EQ(read.trials[23].place, 23);
+  EXPECT_FALSE(read.trials[24].place);
+  const Space left = second_round_space(read).value();
+  for (const Parameter& p : part) {
+    const Parameter& same = *std::ranges::find(left, p.name, &Parameter::name);
+    EXPECT_EQ(tuning::description(same), tuning::description(p));
+  }
   // Theirs change nothing about ours.
   options.trials = 30;
   const Study more = tune(space, objective, options);

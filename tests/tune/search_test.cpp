@@ -53,6 +53,21 @@ TEST(Space, PositionsAndValuesAreInverse) {
   for (const auto& [value, count] : counts) EXPECT_NEAR(count, 100, 1) << value;
 }
 
+TEST(Space, ValuesAreShownByWhatIsSearchedOfThem) {
+  const Parameter decay{.name = "beta2", .high = 0.9999, .scale = Scale::one_minus_log};
+  EXPECT_EQ(value_text(decay, 0.9999), "0.9999");
+  EXPECT_EQ(value_text(decay, 0.99986754321), "0.999868");
+  EXPECT_EQ(value_text(decay, 0.99999987654), "0.999999877");
+  EXPECT_EQ(value_text(decay, 0.9), "0.9");
+  EXPECT_EQ(value_text(decay, 0.98765), "0.9877");
+  EXPECT_EQ(value_text(decay, 0), "0");
+  EXPECT_EQ(value_text(decay, -20), "-20");
+  EXPECT_EQ(value_text({.name = "x"}, 0.99986754321), "0.9999");
+  EXPECT_EQ(value_text({.name = "n", .type = ParameterType::integer}, 123456), "123456");
+  EXPECT_EQ(value_text({.name = "c", .type = ParameterType::categorical, .choices = {"a", "b"}}, 1),
+            "b");
+}
+
 TEST(Space, BadOnesAreRefused) {
   const auto refused = [](const Parameter& parameter, const std::string& message) {
     EXPECT_THAT([&] { Tuner({parameter}, {}); }, ThrowsError(ErrorKind::usage, message));
@@ -235,7 +250,7 @@ TEST(Tune, ParametersAreAskedByNameAndType) {
 TEST(Asha, StopsTheWorseTwoThirdsAndNeverTheBest) {
   // Values fall from trial to trial, so each is the best so far: none is pruned.
   const Space space{{.name = "x"}};
-  const auto run = [&](double sign) {
+  const auto run = [&](double sign, std::int64_t last_step = 0) {
     return tune(space,
                 [&](RunningTrial& trial) {
                   const double value = sign * static_cast<double>(trial.number());
@@ -244,7 +259,11 @@ TEST(Asha, StopsTheWorseTwoThirdsAndNeverTheBest) {
                   }
                   return value;
                 },
-                {.trials = 30, .search = Search::random, .pruner = Pruner::asha, .lag = 1});
+                {.trials = 30,
+                 .search = Search::random,
+                 .pruner = Pruner::asha,
+                 .lag = 1,
+                 .last_step = last_step});
   };
   for (const StudyTrial& trial : run(-1).trials) EXPECT_EQ(trial.state, TrialState::complete);
   // Rising: each is the worst so far.
@@ -254,6 +273,8 @@ TEST(Asha, StopsTheWorseTwoThirdsAndNeverTheBest) {
     EXPECT_EQ(rising.trials[i].state, TrialState::pruned);
     EXPECT_EQ(rising.trials[i].intermediate.rbegin()->first, 1);
   }
+  // Not at the last step, where nothing is left to be saved.
+  EXPECT_EQ(run(1, 1).trials[29].intermediate.rbegin()->first, 3);
 }
 
 TEST(Importance, OfTheParameterThatCounts) {

@@ -93,6 +93,10 @@ TEST(TrainSearch, SameTrialsForAnyNumberOfJobs) {
   const SearchResult four = tuning::search_training(search, folder / "4", silent);
   expect_same_trials(one.study, four.study);
   EXPECT_EQ(one.study.direction, Direction::maximize);
+  // What was trained to its end is complete, however many were better.
+  for (const StudyTrial& trial : one.study.trials) {
+    EXPECT_EQ(trial.state == TrialState::complete, trial.intermediate.size() == 9u);
+  }
   // The best is what its file says, and training it again gives its score.
   TrainOptions best = options_from_toml(read_text(folder / "1" / "best.toml"));
   EXPECT_EQ(to_toml(best), to_toml(one.best));
@@ -117,6 +121,7 @@ TEST(TrainSearch, KilledAtAnyTimeNothingFinishedIsLostOrRunsTwice) {
   const TemporaryFolder folder;
   TrainingSearch search = small_search(write_classes(folder), 16);
   search.search.refine = true;
+  search.checkpoint_interval = std::chrono::milliseconds(2);
   SearchObserver silent;
   const SearchResult whole = tuning::search_training(search, folder / "whole", silent);
   const auto killed = folder / "killed";
@@ -139,7 +144,9 @@ TEST(TrainSearch, KilledAtAnyTimeNothingFinishedIsLostOrRunsTwice) {
   }
   const SearchResult rest = tuning::search_training(search, killed, silent);
   expect_same_trials(whole.study, rest.study);
+  EXPECT_FALSE(std::filesystem::exists(killed / "checkpoints"));
   std::map<std::int64_t, int> begun, ended;
+  std::map<std::string, int> reported;
   std::ifstream lines(killed / "journal.log");
   for (std::string line; std::getline(lines, line);) {
     if (line.starts_with("{\"op_code\":4")) ++begun[std::ssize(begun)];
@@ -147,10 +154,43 @@ TEST(TrainSearch, KilledAtAnyTimeNothingFinishedIsLostOrRunsTwice) {
       const std::size_t at = line.find("\"trial_id\":") + 11;
       ++ended[std::stoll(line.substr(at))];
     }
+    if (line.starts_with("{\"op_code\":7")) ++reported[line.substr(line.find("\"trial_id\""))];
   }
   EXPECT_EQ(begun.size(), 16u);
   EXPECT_EQ(ended.size(), 16u);
   for (const auto& [trial, count] : ended) EXPECT_EQ(count, 1) << trial;
+  for (const auto& [epoch, count] : reported) EXPECT_EQ(count, 1) << epoch;
+}
+
+// The trial that is running when the search is killed has a checkpoint, and goes on from there.
+TEST(TrainSearch, KilledTrialIsGoneOnWith) {
+  const TemporaryFolder folder;
+  TrainingSearch search = small_search(write_classes(folder), 1);
+  search.training.epochs = 200;
+  search.search.pruner = Pruner::none;
+  search.checkpoint_interval = std::chrono::milliseconds(5);
+  const auto study = folder / "study", journal = study / "journal.log",
+             checkpoint = study / "checkpoints" / "trial-0-0.safetensors";
+  const pid_t child = start_search(search, study);
+  const auto is_saved = [&] {
+    return std::filesystem::exists(checkpoint) &&
+           read_text(journal).find("\"step\":5,") != std::string::npos;
+  };
+  for (int wait = 0; wait < 20000 && !is_saved(); ++wait) ::usleep(500);
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  const std::string before = read_text(journal);
+  ASSERT_EQ(before.find("\"op_code\":6"), std::string::npos);  // it had not ended
+  ASSERT_TRUE(std::filesystem::exists(checkpoint));
+  SearchObserver silent;
+  const SearchResult rest = tuning::search_training(search, study, silent);
+  EXPECT_FALSE(std::filesystem::exists(study / "checkpoints"));
+  // What was said before is not said again, and the result is that of a trial in one piece.
+  const std::string after = read_text(journal);
+  EXPECT_EQ(std::ranges::count(after, '\n'), 1 + 1 + 1 + 200 + 1);
+  EXPECT_TRUE(after.starts_with(before.substr(0, before.rfind('\n'))));
+  const TrainResult again = train(read_dataset(search.training.data), rest.best);
+  EXPECT_EQ(again.validation->accuracy, best_trial(rest.study)->value);
 }
 
 TEST(TrainSearch, KilledWorkerIsAFailedTrialAndTheOthersGoOn) {

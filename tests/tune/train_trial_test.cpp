@@ -107,6 +107,53 @@ TEST(TrainTrial, EndsWhenItIsTold) {
   EXPECT_EQ(asked, 5);
 }
 
+// Cut off anywhere, a trial says the same, and takes no step twice.
+TEST(TrainTrial, GoesOnFromItsCheckpoint) {
+  for (const auto& [folds, early_stop] : {std::pair{0, 0}, {3, 0}, {3, 1}}) {
+    Trial trial(folds, early_stop);
+    tuning::TrialCheckpoints kept{.path = trial.folder / "trial", .data_fingerprint = "d"};
+    std::vector<double> scores;
+    // Steps taken, until `stop`.
+    const auto run = [&](int stop, const tuning::TrialCheckpoints& checkpoints) {
+      int steps = 0;
+      scores.clear();
+      const auto result = tuning::train_trial(trial.data, trial.options, trial.splits, Metric::loss,
+                                              {.on_epoch =
+                                                   [&](std::int64_t, double score) {
+                                                     scores.push_back(score);
+                                                     return true;
+                                                   },
+                                               .stop_requested = [&] { return ++steps == stop; }},
+                                              checkpoints);
+      return std::pair(result, steps);
+    };
+    const auto [result, steps] = run(0, {});
+    const std::vector<double> whole = scores;
+    int taken = 0;
+    for (const int more : {1, 8, 11, 20}) {  // within an epoch and at its end
+      EXPECT_FALSE(run(more, kept).first);
+      EXPECT_LE(scores.size(), whole.size());
+      taken += more;
+    }
+    trial.options.threads = 2;
+    const auto [last, rest] = run(0, kept);
+    EXPECT_EQ(last, result);
+    EXPECT_EQ(scores, whole);
+    EXPECT_EQ(taken + rest, steps);
+    // Not from those of other data or other options, nor from a file that is none.
+    EXPECT_FALSE(run(20, kept).first);
+    kept.data_fingerprint = "e";
+    EXPECT_EQ(run(0, kept), std::pair(result, steps));
+    kept.data_fingerprint = "d";
+    trial.options.learning_rate = 0.02;
+    EXPECT_EQ(run(0, kept).second, run(0, {}).second);
+    trial.folder.write("trial-0.safetensors", "no checkpoint");
+    trial.options.learning_rate = 0.03;
+    EXPECT_EQ(run(0, kept).first, result);
+    EXPECT_EQ(scores, whole);
+  }
+}
+
 TEST(TrainSearchFolds, ScoresAreMeansOverTheSameFolds) {
   const Trial trial(4);
   tuning::TrainingSearch search;
