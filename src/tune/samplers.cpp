@@ -12,7 +12,7 @@
 namespace evenrow::tuning {
 namespace {
 
-constexpr std::size_t kStartup = 10;       // trials before the estimators say anything
+constexpr std::size_t kStartup = 10;  // trials, or one a parameter, before the estimators speak
 constexpr std::uint64_t kCandidates = 24;  // candidates of the estimator
 constexpr double kBetterPart = 0.1;        // of the observations
 constexpr std::size_t kMostBetter = 25;    // observations
@@ -120,7 +120,8 @@ std::vector<double> sobol_position(std::size_t dimensions, std::uint64_t seed, s
 std::vector<double> tpe_position(const Space& space,
                                  const std::vector<std::vector<std::optional<double>>>& ranked,
                                  std::uint64_t seed, std::int64_t trial) {
-  if (ranked.size() < kStartup) return sobol_position(space.size(), seed, trial);
+  if (ranked.size() < std::max(kStartup, space.size()))
+    return sobol_position(space.size(), seed, trial);
   const auto better = std::min(
       kMostBetter,
       static_cast<std::size_t>(std::ceil(kBetterPart * static_cast<double>(ranked.size()))));
