@@ -103,7 +103,7 @@ void CsvBuilder::add(const std::vector<std::string_view>& fields, std::int64_t l
 double CsvBuilder::feature_value(Feature& feature, const std::string& name, std::string_view text,
                                  std::int64_t line) {
   if (feature.late && !second_pass_) return kMissing;
-  const Field field = parse_field(text);
+  const Field field = parse_record_field(text);
   if (field.kind == FieldKind::missing) return kMissing;
   if (feature.kind == ColumnKind::categorical) {
     return feature.spellings.code(text, place(line, name));
@@ -125,7 +125,7 @@ double CsvBuilder::feature_value(Feature& feature, const std::string& name, std:
 
 void CsvBuilder::add_target(std::string_view text, std::int64_t line) {
   if (target_late_ && !second_pass_) return;
-  const Field field = parse_field(text);
+  const Field field = parse_record_field(text);
   if (target_.numeric) {
     if (field.kind == FieldKind::word) {
       target_.numeric = false;

@@ -1,6 +1,7 @@
 #include "data/csv_records.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 
@@ -18,19 +19,28 @@ std::size_t find(std::string_view text, char c, std::size_t from) noexcept {
                        : static_cast<std::size_t>(static_cast<const char*>(at) - text.data());
 }
 
-constexpr std::size_t kBlock = 8;
-
-// Eight bytes at a time: bit 8 i + 7 where text[block + i] is the separator, or below '#', as
-// line ends, the quote and zero are.
+// Bit i where text[block + i] is the separator, or below '#', as line ends, the quote and zero are.
+constexpr std::size_t kBlock = 64;
 std::uint64_t marks(std::string_view text, std::size_t block, char separator) noexcept {
   static_assert(std::endian::native == std::endian::little);
   constexpr std::uint64_t kOnes = 0x0101010101010101, kHigh = 0x80 * kOnes;
-  std::uint64_t bytes = ~std::uint64_t{0};  // behind the end: nothing of interest
-  std::memcpy(&bytes, text.data() + block, std::min(kBlock, text.size() - block));
-  const std::uint64_t other = bytes ^ (kOnes * static_cast<std::uint8_t>(separator));
-  const std::uint64_t equal = ~((other & ~kHigh) + ~kHigh) & ~other;
-  const std::uint64_t below = ~((bytes | kHigh) - kOnes * std::uint8_t{'#'}) & ~bytes;
-  return (equal | below) & kHigh;
+  std::array<std::uint64_t, kBlock / 8> words;
+  if (text.size() - block >= kBlock) {
+    std::memcpy(words.data(), text.data() + block, kBlock);
+  } else {
+    words.fill(~std::uint64_t{0});  // behind the end: nothing of interest
+    std::memcpy(words.data(), text.data() + block, text.size() - block);
+  }
+  std::uint64_t bits = 0;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::uint64_t bytes = words[i];
+    const std::uint64_t other = bytes ^ (kOnes * static_cast<std::uint8_t>(separator));
+    const std::uint64_t equal = ~((other & ~kHigh) + ~kHigh) & ~other;
+    const std::uint64_t below = ~((bytes | kHigh) - kOnes * std::uint8_t{'#'}) & ~bytes;
+    // The product moves the high bit of byte k to bit 56 + k.
+    bits |= ((((equal | below) & kHigh) >> 7) * 0x0102040810204080) >> 56 << (8 * i);
+  }
+  return bits;
 }
 
 bool is_blank(char c, char separator) noexcept {
@@ -141,7 +151,7 @@ RecordSpan split_record(std::string_view text, bool last, char separator,
   std::size_t field = 0, nul = kNone, carriage_return = kNone, newline = kNone;
   for (std::size_t block = 0; block < text.size() && newline == kNone; block += kBlock) {
     for (std::uint64_t bits = marks(text, block, separator); bits != 0; bits &= bits - 1) {
-      const std::size_t at = block + static_cast<std::size_t>(std::countr_zero(bits)) / 8;
+      const std::size_t at = block + static_cast<std::size_t>(std::countr_zero(bits));
       const char c = text[at];
       if (c == separator) {
         fields.push_back(trimmed(text, field, at, separator));
@@ -179,21 +189,23 @@ RecordSpan split_record(std::string_view text, bool last, char separator,
 
 RecordReader::RecordReader(ByteSource& source)
     : source_(source),
-      buffer_(std::min(kFirstBuffer, static_cast<std::size_t>(source.size_limit()) + 1)) {}
+      buffer_(kFieldMargin +
+              std::min(kFirstBuffer, static_cast<std::size_t>(source.size_limit()) + 1)) {}
 
 void RecordReader::fill() {
   std::copy(buffer_.begin() + static_cast<std::ptrdiff_t>(begin_),
-            buffer_.begin() + static_cast<std::ptrdiff_t>(end_), buffer_.begin());
-  end_ -= begin_;
-  begin_ = 0;
+            buffer_.begin() + static_cast<std::ptrdiff_t>(end_), buffer_.begin() + kFieldMargin);
+  end_ -= begin_ - kFieldMargin;
+  begin_ = kFieldMargin;
   if (end_ == buffer_.size()) buffer_.resize(2 * buffer_.size());
   const std::span<std::uint8_t> room(reinterpret_cast<std::uint8_t*>(buffer_.data()) + end_,
                                      buffer_.size() - end_);
   const std::int64_t count = source_.read(room);
   end_ += static_cast<std::size_t>(count);
   at_end_ = count < static_cast<std::int64_t>(room.size());
-  if (!started_ && std::string_view(buffer_.data(), end_).starts_with(kByteOrderMark)) {
-    begin_ = kByteOrderMark.size();
+  if (!started_ &&
+      std::string_view(buffer_.data() + begin_, end_ - begin_).starts_with(kByteOrderMark)) {
+    begin_ += kByteOrderMark.size();
   }
   started_ = true;
 }
@@ -239,7 +251,7 @@ bool RecordReader::next(char separator, std::vector<std::string_view>& fields) {
 
 void RecordReader::rewind() {
   source_.rewind();
-  begin_ = end_ = 0;
+  begin_ = end_ = kFieldMargin;
   started_ = at_end_ = false;
   line_ = 1;
 }

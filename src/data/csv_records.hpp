@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "data/byte_source.hpp"
+#include "data/csv_fields.hpp"
 
 namespace evenrow::data {
 
@@ -45,7 +46,8 @@ class RecordReader {
   explicit RecordReader(ByteSource& source);
 
   /// The next record that is not blank; false at the end. The fields are valid until the next
-  /// call. Fails (data) with the line on what split_record() refuses.
+  /// call, and so are the kFieldMargin bytes before each. Fails (data) with the line on what
+  /// split_record() refuses.
   bool next(char separator, std::vector<std::string_view>& fields);
 
   /// Line, counted from 1, where the record of the last call to next() begins.
@@ -63,7 +65,7 @@ class RecordReader {
 
   ByteSource& source_;
   std::vector<char> buffer_;
-  std::size_t begin_ = 0, end_ = 0;  // of what is not yet read
+  std::size_t begin_ = kFieldMargin, end_ = kFieldMargin;  // of what is not yet read
   bool started_ = false, at_end_ = false;
   std::int64_t line_ = 1, record_line_ = 0;
   std::vector<FieldSpan> spans_;

@@ -20,7 +20,7 @@ using testing::HasSubstr;
 constexpr std::int64_t kEpochs = 60;
 
 // Long enough to be caught in the middle: 60 epochs of 54 steps.
-std::vector<std::string> train(const std::string& out) {
+std::vector<std::string> training(const std::string& out) {
   return {"train",        "flowers.csv", "--out",      out,
           "--hidden",     "64,32",       "--epochs",   std::to_string(kEpochs),
           "--batch-size", "4",           "--dropout",  "0.1",
@@ -49,7 +49,7 @@ class Interrupt : public testing::Test {
  protected:
   void SetUp() override {
     place_.write("flowers.csv", flowers_csv());
-    const Outcome whole = place_.run(train("whole"));
+    const Outcome whole = place_.run(training("whole"));
     ASSERT_EQ(whole.exit, 0) << whole.err;
     model_ = place_.read("whole/model.safetensors");
     steps_ = place_.read("whole/steps.jsonl");
@@ -63,7 +63,7 @@ class Interrupt : public testing::Test {
   }
 
   void stop_and_resume(int signal_number) {
-    const pid_t child = place_.start(train("stopped"));
+    const pid_t child = place_.start(training("stopped"));
     ASSERT_TRUE(wait_for_epochs(place_, "stopped", child, 2)) << "too fast to be interrupted";
     kill(child, signal_number);
     const Outcome stopped = place_.wait(child);
@@ -103,7 +103,7 @@ TEST_F(Interrupt, KillsAtRandomMomentsThenResumeGiveTheSameBits) {
   for (int i = 0; i < 6; ++i) {
     const std::string run = "killed" + std::to_string(i);
     // Killed, resumed, killed again and resumed to the end.
-    std::vector<std::string> words = train(run);
+    std::vector<std::string> words = training(run);
     std::int64_t epochs = 0;
     for (int round = 0; round < 2; ++round) {
       const pid_t child = place_.start(words);
@@ -127,7 +127,7 @@ TEST_F(Interrupt, KillsAtRandomMomentsThenResumeGiveTheSameBits) {
 
 TEST_F(Interrupt, ASecondSignalEndsTheProcess) {
   // Stopped in its tracks, so that both signals are there before it can act on the first.
-  const pid_t child = place_.start(train("twice"));
+  const pid_t child = place_.start(training("twice"));
   ASSERT_TRUE(wait_for_epochs(place_, "twice", child, 2));
   kill(child, SIGSTOP);
   kill(child, SIGINT);

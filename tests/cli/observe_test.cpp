@@ -18,7 +18,8 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-std::vector<std::string> train(const std::string& out, std::vector<std::string> options = {}) {
+std::vector<std::string> observed_training(const std::string& out,
+                                           std::vector<std::string> options = {}) {
   std::vector<std::string> words{"train",    "flowers.csv", "--out",        out,
                                  "--hidden", "16,8",        "--batch-size", "4",
                                  "--epochs", "40",          "--seed",       "3"};
@@ -29,7 +30,7 @@ std::vector<std::string> train(const std::string& out, std::vector<std::string> 
 TEST(Observe, InspectShowsTheLastObservation) {
   const Workplace place;
   place.write("flowers.csv", flowers_csv());
-  const Outcome trained = place.run(train("run", {"--observe", "100"}));
+  const Outcome trained = place.run(observed_training("run", {"--observe", "100"}));
   ASSERT_EQ(trained.exit, 0) << trained.err;
   EXPECT_THAT(trained.out, testing::ContainsRegex("\nobserving took [0-9.]+ % of the steps' time"));
   EXPECT_EQ(line_count(place.read("run/observations.jsonl")), 22);  // of 40 x 54 steps
@@ -40,7 +41,7 @@ TEST(Observe, InspectShowsTheLastObservation) {
   EXPECT_THAT(inspected.out, HasSubstr("\n    1      8     "));
 
   // Without it nothing of it is there.
-  const Outcome plain = place.run(train("plain", {"--epochs", "1"}));
+  const Outcome plain = place.run(observed_training("plain", {"--epochs", "1"}));
   EXPECT_THAT(plain.out, Not(HasSubstr("observing")));
   EXPECT_FALSE(place.has("plain/observations.jsonl"));
   EXPECT_THAT(place.run({"inspect", "plain"}).out, Not(HasSubstr("observation")));
@@ -55,7 +56,7 @@ TEST(TensorBoard, ShowsARunThatWasStoppedAndResumed) {
   const Workplace place;
   place.write("flowers.csv", flowers_csv());
   const std::vector<std::string> options{"--observe", "10", "--tensorboard", "logs/run"};
-  const pid_t child = place.start(train("run", options));
+  const pid_t child = place.start(observed_training("run", options));
   while (!place.has("run/epochs.jsonl") || line_count(place.read("run/epochs.jsonl")) < 2) {
     ASSERT_EQ(waitpid(child, nullptr, WNOHANG), 0) << "too fast to be interrupted";
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -69,7 +70,7 @@ TEST(TensorBoard, ShowsARunThatWasStoppedAndResumed) {
   run_python("tensorboard_peer.py",
              {"run", (place / "logs/run").string(), (place / "run").string()});
 
-  const Outcome again = place.run(train("again", options));
+  const Outcome again = place.run(observed_training("again", options));
   EXPECT_EQ(again.exit, 2);
   EXPECT_THAT(again.err, HasSubstr("--tensorboard logs/run: event files of another run"));
   EXPECT_FALSE(place.has("again"));

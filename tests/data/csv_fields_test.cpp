@@ -3,9 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <limits>
+#include <random>
 #include <string>
+#include <string_view>
 
 #include "data/columns.hpp"
 #include "data/text.hpp"
@@ -57,6 +61,92 @@ TEST(ParseField, Words) {
                            "++1", "-+1",      "+",    "-",     ".",          "e5",    "1e",  "Na",
                            "??",  "infinite", "nano", "1.2.3", "2020-01-02", "\"1\"", "TRUE"}) {
     EXPECT_EQ(parse_field(text).kind, FieldKind::word) << text;
+  }
+}
+
+// parse_record_field() with `before` in front of the text gives the bits of parse_field().
+void expect_same(std::string_view before, std::string_view text) {
+  std::string record(kFieldMargin, '7');
+  record.append(before).append(text);
+  const Field expected = parse_field(text);
+  const Field found =
+      parse_record_field(std::string_view(record).substr(record.size() - text.size()));
+  ASSERT_EQ(found.kind, expected.kind) << before << text;
+  ASSERT_EQ(std::bit_cast<std::uint64_t>(found.value), std::bit_cast<std::uint64_t>(expected.value))
+      << before << text;
+}
+
+TEST(ParseRecordField, SaysWhatParseFieldSays) {
+  for (const char* before : {"", ",", "1234567.", "-", "......", "0000000000000000"}) {
+    for (const char* text : {"",
+                             "-",
+                             "+",
+                             ".",
+                             "-.",
+                             "0",
+                             "-0",
+                             "-0.0",
+                             ".5",
+                             "5.",
+                             "-.5",
+                             "+1",
+                             "1e5",
+                             "1E-5",
+                             "--1",
+                             "1-",
+                             "1..2",
+                             "1.2.3",
+                             "1.234567.9012345",
+                             " 1",
+                             "1 ",
+                             "\t",
+                             "NA",
+                             "nan",
+                             "inf",
+                             "red",
+                             "12345678",
+                             "123456789",
+                             "1234567.8",
+                             "1.2345678",
+                             ".12345678",
+                             "12345678.",
+                             "123456789012345",
+                             "1234567890123456",
+                             "9007199254740992",
+                             "9007199254740993",
+                             "-9007199254740993",
+                             "9999999999999999",
+                             "12345678901234567",
+                             "0000000000000001",
+                             "0.00000000000001",
+                             ".000000000000001",
+                             "-0.1234567890123",
+                             "0.1234567890123456",
+                             "-123456789.123456",
+                             "1:",
+                             "1/",
+                             "1\x80",
+                             "\xB1",
+                             "\xFF",
+                             "1_000",
+                             "1,5",
+                             "\"1\""}) {
+      expect_same(before, text);
+    }
+  }
+}
+
+TEST(ParseRecordField, RandomDecimalsHaveTheSameBits) {
+  std::mt19937_64 random(1);
+  constexpr std::string_view kOdd = ".-+e 0:/x";
+  for (int i = 0; i < 300'000; ++i) {
+    std::string text(1 + random() % 18, '0');
+    for (char& c : text) c = static_cast<char>('0' + random() % 10);
+    if (random() % 4 != 0) text[random() % text.size()] = '.';
+    if (random() % 8 == 0) text[random() % text.size()] = kOdd[random() % kOdd.size()];
+    if (random() % 2 == 0) text.insert(0, 1, '-');
+    expect_same(i % 2 == 0 ? "," : "-.", text);
+    if (HasFatalFailure()) return;
   }
 }
 

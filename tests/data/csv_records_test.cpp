@@ -21,7 +21,7 @@ struct Line {
   friend bool operator==(const Line&, const Line&) = default;
 };
 
-std::vector<Line> read(const std::string& text, char separator = ',') {
+std::vector<Line> read_lines(const std::string& text, char separator = ',') {
   const auto source = open_memory(bytes_of(text), "a.csv");
   RecordReader reader(*source);
   std::vector<Line> lines;
@@ -32,42 +32,44 @@ std::vector<Line> read(const std::string& text, char separator = ',') {
   return lines;
 }
 
-std::string message(const std::string& text) {
-  return error_of([&] { read(text); }).what();
+std::string line_message(const std::string& text) {
+  return error_of([&] { read_lines(text); }).what();
 }
 
 TEST(RecordReader, SplitsLines) {
-  EXPECT_THAT(read("a,b\nc,\n,d\n"),
+  EXPECT_THAT(read_lines("a,b\nc,\n,d\n"),
               ElementsAre(Line{1, {"a", "b"}}, Line{2, {"c", ""}}, Line{3, {"", "d"}}));
-  EXPECT_THAT(read("a,b"), ElementsAre(Line{1, {"a", "b"}}));
-  EXPECT_THAT(read("a;b\n1,5;2", ';'), ElementsAre(Line{1, {"a", "b"}}, Line{2, {"1,5", "2"}}));
-  EXPECT_THAT(read("a\t\t b\n", '\t'), ElementsAre(Line{1, {"a", "", "b"}}));
+  EXPECT_THAT(read_lines("a,b"), ElementsAre(Line{1, {"a", "b"}}));
+  EXPECT_THAT(read_lines("a;b\n1,5;2", ';'),
+              ElementsAre(Line{1, {"a", "b"}}, Line{2, {"1,5", "2"}}));
+  EXPECT_THAT(read_lines("a\t\t b\n", '\t'), ElementsAre(Line{1, {"a", "", "b"}}));
 }
 
 TEST(RecordReader, TakesBothLineEndsAndSkipsBlankLines) {
-  EXPECT_THAT(read("a,b\r\n\r\n1,2\r\n  \n\t\n3,4\r"),
+  EXPECT_THAT(read_lines("a,b\r\n\r\n1,2\r\n  \n\t\n3,4\r"),
               ElementsAre(Line{1, {"a", "b"}}, Line{3, {"1", "2"}}, Line{6, {"3", "4"}}));
-  EXPECT_THAT(read("\t\t\n", '\t'), ElementsAre(Line{1, {"", "", ""}}));  // three missing fields
-  EXPECT_THAT(read("\"\"\n"), ElementsAre(Line{1, {""}}));  // a field, not a blank line
+  EXPECT_THAT(read_lines("\t\t\n", '\t'),
+              ElementsAre(Line{1, {"", "", ""}}));                // three missing fields
+  EXPECT_THAT(read_lines("\"\"\n"), ElementsAre(Line{1, {""}}));  // a field, not a blank line
 }
 
 TEST(RecordReader, SkipsAByteOrderMark) {
-  EXPECT_THAT(read("\xEF\xBB\xBF\"a\",b\n"), ElementsAre(Line{1, {"a", "b"}}));
+  EXPECT_THAT(read_lines("\xEF\xBB\xBF\"a\",b\n"), ElementsAre(Line{1, {"a", "b"}}));
 }
 
 TEST(RecordReader, TrimsBlanksOutsideQuotesOnly) {
-  EXPECT_THAT(read(" a ,\t\" b \"  , c d\n"), ElementsAre(Line{1, {"a", " b ", "c d"}}));
+  EXPECT_THAT(read_lines(" a ,\t\" b \"  , c d\n"), ElementsAre(Line{1, {"a", " b ", "c d"}}));
 }
 
 TEST(RecordReader, QuotedFieldsHoldSeparatorsQuotesAndLines) {
-  EXPECT_THAT(read("\"a,b\",\"say \"\"hi\"\"\",\"x\r\ny\n\"\r\n1,2,3\n"),
+  EXPECT_THAT(read_lines("\"a,b\",\"say \"\"hi\"\"\",\"x\r\ny\n\"\r\n1,2,3\n"),
               ElementsAre(Line{1, {"a,b", "say \"hi\"", "x\r\ny\n"}}, Line{4, {"1", "2", "3"}}));
-  EXPECT_THAT(read("\"\"\"\",\"\"\n"), ElementsAre(Line{1, {"\"", ""}}));
-  EXPECT_THAT(read("a,\"b\""), ElementsAre(Line{1, {"a", "b"}}));
+  EXPECT_THAT(read_lines("\"\"\"\",\"\"\n"), ElementsAre(Line{1, {"\"", ""}}));
+  EXPECT_THAT(read_lines("a,\"b\""), ElementsAre(Line{1, {"a", "b"}}));
 }
 
 TEST(RecordReader, AQuoteInsideAFieldStandsForItself) {
-  EXPECT_THAT(read("5\" disk,a\"b\"\nx,y\n"),
+  EXPECT_THAT(read_lines("5\" disk,a\"b\"\nx,y\n"),
               ElementsAre(Line{1, {"5\" disk", "a\"b\""}}, Line{2, {"x", "y"}}));
 }
 
@@ -75,31 +77,32 @@ TEST(RecordReader, AQuoteInsideAFieldStandsForItself) {
 TEST(RecordReader, GrowsItsBufferForLongRecords) {
   for (std::size_t length = (1 << 18) - 6; length < (1 << 18) + 3; ++length) {
     const std::string text(length, 'x');
-    EXPECT_THAT(read("\"" + text + "\"\"\",b\r\nc,d\n"),
+    EXPECT_THAT(read_lines("\"" + text + "\"\"\",b\r\nc,d\n"),
                 ElementsAre(Line{1, {text + "\"", "b"}}, Line{2, {"c", "d"}}));
-    EXPECT_THAT(read("a,b\n" + text + ",c\n"),
+    EXPECT_THAT(read_lines("a,b\n" + text + ",c\n"),
                 ElementsAre(Line{1, {"a", "b"}}, Line{2, {text, "c"}}));
   }
   const std::string longer(3'000'000, 'y');
-  EXPECT_THAT(read("a," + longer), ElementsAre(Line{1, {"a", longer}}));
+  EXPECT_THAT(read_lines("a," + longer), ElementsAre(Line{1, {"a", longer}}));
 }
 
 TEST(RecordReader, NamesTheLineOfWhatIsWrong) {
-  EXPECT_THAT(message("a,b\n1,2\nx,\"open\n\n3,4\n"),
+  EXPECT_THAT(line_message("a,b\n1,2\nx,\"open\n\n3,4\n"),
               HasSubstr("a.csv: line 3: a quoted field begins here and never ends"));
-  EXPECT_THAT(message("\"a\nb\",\"c\n"), HasSubstr("a.csv: line 2: a quoted field begins here"));
-  EXPECT_THAT(message("a,b\n\"1\"2,3\n"),
+  EXPECT_THAT(line_message("\"a\nb\",\"c\n"),
+              HasSubstr("a.csv: line 2: a quoted field begins here"));
+  EXPECT_THAT(line_message("a,b\n\"1\"2,3\n"),
               HasSubstr("a.csv: line 2: expected a separator or the line end after the closing "
                         "quote"));
-  EXPECT_THAT(message("a,b\r1,2\r3,4\r"),
+  EXPECT_THAT(line_message("a,b\r1,2\r3,4\r"),
               HasSubstr("a.csv: line 1: a carriage return in the middle of the line"));
-  EXPECT_THAT(message("\"a\",b\rc\n"), HasSubstr("a.csv: line 1: a carriage return"));
+  EXPECT_THAT(line_message("\"a\",b\rc\n"), HasSubstr("a.csv: line 1: a carriage return"));
   const std::string zero("a,b\n1,\0\n", 8);
-  EXPECT_THAT(message(zero), HasSubstr("a.csv: line 2: a zero byte: this is no UTF-8 text"));
+  EXPECT_THAT(line_message(zero), HasSubstr("a.csv: line 2: a zero byte: this is no UTF-8 text"));
   const std::string quoted_zero("a,b\n1,\"\n\0\"\n", 11);
-  EXPECT_THAT(message(quoted_zero), HasSubstr("a.csv: line 3: a zero byte"));
+  EXPECT_THAT(line_message(quoted_zero), HasSubstr("a.csv: line 3: a zero byte"));
   const std::string after("\"a\"\0,b\n", 7);
-  EXPECT_THAT(message(after), HasSubstr("a.csv: line 1: a zero byte"));
+  EXPECT_THAT(line_message(after), HasSubstr("a.csv: line 1: a zero byte"));
 }
 
 TEST(RecordReader, RewindsToTheFirstRecord) {

@@ -20,18 +20,18 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsNan;
 
-Dataset read(const std::string& text, const ReadOptions& options = {}) {
+Dataset read_text(const std::string& text, const ReadOptions& options = {}) {
   return read_csv(*open_memory(bytes_of(text), "a.csv"), options);
 }
 
-std::string message(const std::string& text, const ReadOptions& options = {}) {
-  const Error error = error_of([&] { read(text, options); });
+std::string text_message(const std::string& text, const ReadOptions& options = {}) {
+  const Error error = error_of([&] { read_text(text, options); });
   EXPECT_EQ(error.kind(), ErrorKind::data);
   return error.what();
 }
 
 TEST(Csv, NumbersAndCategories) {
-  const Dataset data = read("age,color,label\n1,red,yes\n2.5,blue,no\n,?,NA\n4, red ,yes\n");
+  const Dataset data = read_text("age,color,label\n1,red,yes\n2.5,blue,no\n,?,NA\n4, red ,yes\n");
   EXPECT_EQ(data.rows, 4);
   ASSERT_EQ(data.columns.size(), 2u);
   EXPECT_EQ(data.columns[0].name, "age");
@@ -48,7 +48,7 @@ TEST(Csv, NumbersAndCategories) {
 }
 
 TEST(Csv, ANumericTargetKeepsItsSpellings) {
-  const Dataset data = read("x,y\n1,3\n2,1.50\n3,nan\n4,\" 3\"\n5,3\n");
+  const Dataset data = read_text("x,y\n1,3\n2,1.50\n3,nan\n4,\" 3\"\n5,3\n");
   EXPECT_TRUE(data.target->numeric);
   EXPECT_THAT(data.target->numbers, ElementsAre(3, 1.5, IsNan(), 3, 3));
   EXPECT_THAT(data.target->spellings, ElementsAre("3", "1.50", " 3"));
@@ -56,14 +56,14 @@ TEST(Csv, ANumericTargetKeepsItsSpellings) {
 }
 
 TEST(Csv, AColumnWithoutValuesIsNumeric) {
-  const Dataset data = read("x,y\nNA,\n?,null\n");
+  const Dataset data = read_text("x,y\nNA,\n?,null\n");
   EXPECT_EQ(data.columns[0].kind, ColumnKind::numeric);
   EXPECT_TRUE(data.target->numeric);
   EXPECT_THAT(data.target->codes, ElementsAre(-1, -1));
 }
 
 TEST(Csv, FilesWithoutAHeaderHaveColumnsByNumber) {
-  const Dataset data = read("5.1\t3.5\tsetosa\n4.9\t3.0\tsetosa\n", {.target = "c2"});
+  const Dataset data = read_text("5.1\t3.5\tsetosa\n4.9\t3.0\tsetosa\n", {.target = "c2"});
   EXPECT_EQ(data.rows, 2);
   EXPECT_EQ(data.columns[0].name, "c1");
   EXPECT_EQ(data.columns[1].name, "c3");
@@ -71,7 +71,7 @@ TEST(Csv, FilesWithoutAHeaderHaveColumnsByNumber) {
 }
 
 TEST(Csv, GzippedTextWithAByteOrderMarkAndCrlf) {
-  const Dataset data = read(gzip("\xEF\xBB\xBFx;y\r\n\"1\";a\r\n2;b"));
+  const Dataset data = read_text(gzip("\xEF\xBB\xBFx;y\r\n\"1\";a\r\n2;b"));
   EXPECT_EQ(data.columns[0].name, "x");
   EXPECT_THAT(values<double>(data), ElementsAre(1, 2));
   EXPECT_THAT(data.target->spellings, ElementsAre("a", "b"));
@@ -96,7 +96,7 @@ std::string late_words() {
 TEST(Csv, WordsThatComeLateMakeAColumnCategoricalFromItsFirstRow) {
   const std::string text = late_words();
   for (const std::string& file : {text, gzip(text)}) {
-    const Dataset data = read(file);
+    const Dataset data = read_text(file);
     EXPECT_EQ(data.columns[0].kind, ColumnKind::numeric);
     ASSERT_EQ(data.columns[1].kind, ColumnKind::categorical);
     EXPECT_EQ(data.columns[1].categories.size(), 14u);
@@ -117,12 +117,12 @@ TEST(Csv, WordsThatComeLateMakeAColumnCategoricalFromItsFirstRow) {
 TEST(Csv, ATargetOfManyNumbersHasNoSpellingsUntilAWordComes) {
   std::string text = "x,y\n";
   for (int row = 0; row < 10'001; ++row) text += fmt::format("1,{}\n", row);
-  const Dataset numbers = read(text);
+  const Dataset numbers = read_text(text);
   EXPECT_TRUE(numbers.target->numeric);
   EXPECT_EQ(numbers.target->numbers.size(), 10'001u);
   EXPECT_TRUE(numbers.target->spellings.empty());
   EXPECT_TRUE(numbers.target->codes.empty());
-  const Dataset words = read(text + "2,word\n");
+  const Dataset words = read_text(text + "2,word\n");
   EXPECT_FALSE(words.target->numeric);
   ASSERT_EQ(words.target->spellings.size(), 10'002u);
   EXPECT_EQ(words.target->spellings[7], "7");
@@ -132,54 +132,57 @@ TEST(Csv, ATargetOfManyNumbersHasNoSpellingsUntilAWordComes) {
 TEST(Csv, ExpectedKindsAreImposed) {
   const std::vector<Column> expected{
       {.name = "age"}, {.name = "zip", .kind = ColumnKind::categorical, .categories = {"1"}}};
-  const Dataset data = read("zip,age\n8001,5\n3000,6\n", {.target = "y", .expected = expected});
+  const Dataset data =
+      read_text("zip,age\n8001,5\n3000,6\n", {.target = "y", .expected = expected});
   EXPECT_EQ(data.columns[0].name, "age");
   EXPECT_THAT(data.columns[1].categories, ElementsAre("8001", "3000"));
   EXPECT_THAT(values<double>(data), ElementsAre(5, 0, 6, 1));
   EXPECT_FALSE(data.target);
-  EXPECT_EQ(message("zip,age\n8001,5\n3000,six\n", {.target = "y", .expected = expected}),
+  EXPECT_EQ(text_message("zip,age\n8001,5\n3000,six\n", {.target = "y", .expected = expected}),
             "a.csv: line 3: column 'age': expected a number, as in the data that the model was "
             "trained on, found 'six'");
 }
 
 TEST(Csv, ARaggedRowIsAnErrorWithItsLine) {
-  EXPECT_EQ(message("a,b,y\n1,\"x\ny\",3\n\n1,2\n"),
+  EXPECT_EQ(text_message("a,b,y\n1,\"x\ny\",3\n\n1,2\n"),
             "a.csv: line 5: expected 3 fields, as in the first line, found 2; is a field that "
             "contains the separator not quoted?");
-  EXPECT_THAT(message("a,b\n1,2\n3,4,5\n"), HasSubstr("line 3: expected 2 fields"));
+  EXPECT_THAT(text_message("a,b\n1,2\n3,4,5\n"), HasSubstr("line 3: expected 2 fields"));
   std::string text = "a,b\n";
   for (int row = 0; row < 500; ++row) text += "1,2\n";
-  EXPECT_THAT(message(text + "7\n"), HasSubstr("a.csv: line 502: expected 2 fields"));
+  EXPECT_THAT(text_message(text + "7\n"), HasSubstr("a.csv: line 502: expected 2 fields"));
 }
 
 TEST(Csv, InfiniteNumbersAreErrorsInNumericColumnsOnly) {
-  EXPECT_EQ(message("x,y\n1,2\n1e400,2\n"),
+  EXPECT_EQ(text_message("x,y\n1,2\n1e400,2\n"),
             "a.csv: line 3: column 'x': the number is infinite or exceeds the range of a double "
             "(1.8e308); correct it, or leave the field empty to mark it as missing");
-  EXPECT_THAT(message("x,y\n1,2\n3,-inf\n"), HasSubstr("a.csv: line 3: column 'y': the number is"));
-  const Dataset data = read("x,y\ninf,2\nfinite,3\n");
+  EXPECT_THAT(text_message("x,y\n1,2\n3,-inf\n"),
+              HasSubstr("a.csv: line 3: column 'y': the number is"));
+  const Dataset data = read_text("x,y\ninf,2\nfinite,3\n");
   EXPECT_THAT(data.columns[0].categories, ElementsAre("inf", "finite"));
 }
 
 TEST(Csv, RefusesFilesWithoutRows) {
-  EXPECT_EQ(message("\n  \n\n"), "a.csv: has no rows, only blank lines");
-  EXPECT_EQ(message("\xEF\xBB\xBF"), "a.csv: has no rows, only blank lines");
-  EXPECT_EQ(message("a,b\n"), "a.csv: has a header but no rows below it");
-  EXPECT_EQ(message(gzip("")), "a.csv: has no rows, only blank lines");
+  EXPECT_EQ(text_message("\n  \n\n"), "a.csv: has no rows, only blank lines");
+  EXPECT_EQ(text_message("\xEF\xBB\xBF"), "a.csv: has no rows, only blank lines");
+  EXPECT_EQ(text_message("a,b\n"), "a.csv: has a header but no rows below it");
+  EXPECT_EQ(text_message(gzip("")), "a.csv: has no rows, only blank lines");
 }
 
 TEST(Csv, RefusesWhatIsNoText) {
-  EXPECT_THAT(message(std::string("\x7f\x45\x4c\x46\0\0\0,\1\n", 10)), HasSubstr("a zero byte"));
-  EXPECT_THAT(message("x,y\n1,a\n2,caf\xE9\n"),
+  EXPECT_THAT(text_message(std::string("\x7f\x45\x4c\x46\0\0\0,\1\n", 10)),
+              HasSubstr("a zero byte"));
+  EXPECT_THAT(text_message("x,y\n1,a\n2,caf\xE9\n"),
               HasSubstr("a.csv: line 3: column 'y': 'caf\\xe9' is not UTF-8; convert the file"));
-  EXPECT_THAT(message(gzip("x,y\n1,2\n").substr(0, 20)), HasSubstr("truncated gzip file"));
+  EXPECT_THAT(text_message(gzip("x,y\n1,2\n").substr(0, 20)), HasSubstr("truncated gzip file"));
 }
 
 TEST(Csv, AWideFileWithShortRowsReservesLittle) {
   std::string text(200'000, ',');
   text += "\n" + std::string(20'000, '\n');
   for (int row = 0; row < 100; ++row) text += "1\n";
-  EXPECT_THAT(message(text), HasSubstr("line 20002: expected 200001 fields"));
+  EXPECT_THAT(text_message(text), HasSubstr("line 20002: expected 200001 fields"));
 }
 
 // Any table, written with any separator, line end and mixture of quoted and plain fields, reads
@@ -225,7 +228,7 @@ RC_GTEST_PROP(Csv, AnyTableReadsBackTheSame, ()) {
   }
   if (*rc::gen::arbitrary<bool>()) file += line_end;
 
-  const Dataset data = read(*rc::gen::arbitrary<bool>() ? gzip(file) : file);
+  const Dataset data = read_text(*rc::gen::arbitrary<bool>() ? gzip(file) : file);
   RC_ASSERT(data.rows == static_cast<std::int64_t>(height));
   RC_ASSERT(data.columns.size() == width - 1);
   for (std::size_t c = 1; c < width; ++c) {

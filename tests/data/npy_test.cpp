@@ -19,7 +19,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-Dataset read(std::string_view file, const ReadOptions& options = {}) {
+Dataset read_table(std::string_view file, const ReadOptions& options = {}) {
   return read_npy(*open_memory(bytes_of(file), "a.npy"), options);
 }
 
@@ -33,7 +33,7 @@ std::string matrix(const std::string& descr) {
 }
 
 TEST(Npy, TheLastColumnIsTheTarget) {
-  const Dataset data = read(npy("<f8", false, "(2, 3)", raw<double>({1, 2, 30, 4, 5, -1.5})));
+  const Dataset data = read_table(npy("<f8", false, "(2, 3)", raw<double>({1, 2, 30, 4, 5, -1.5})));
   EXPECT_EQ(data.rows, 2);
   ASSERT_EQ(data.columns.size(), 2u);
   EXPECT_EQ(data.columns[1].name, "c2");
@@ -45,43 +45,48 @@ TEST(Npy, TheLastColumnIsTheTarget) {
 }
 
 TEST(Npy, TheTargetMayBeAnyColumn) {
-  const Dataset data = read(matrix<float>("<f4"), {.target = "c1"});
+  const Dataset data = read_table(matrix<float>("<f4"), {.target = "c1"});
   EXPECT_EQ(data.columns[0].name, "c2");
   EXPECT_THAT(values<float>(data), ElementsAre(2, 3, 5, 6));
   EXPECT_THAT(data.target->numbers, ElementsAre(1, 4));
-  EXPECT_THAT(error_of([] { read(matrix<float>("<f4"), {.target = "c4"}); }).what(),
+  EXPECT_THAT(error_of([] { read_table(matrix<float>("<f4"), {.target = "c4"}); }).what(),
               HasSubstr("a.npy: there is no target column 'c4'"));
 }
 
 TEST(Npy, ExpectedColumnsGoByPosition) {
   std::vector<Column> expected{{.name = "width"}, {.name = "height"}};
-  const Dataset with_target = read(matrix<float>("<f4"), {.target = "size", .expected = expected});
+  const Dataset with_target =
+      read_table(matrix<float>("<f4"), {.target = "size", .expected = expected});
   EXPECT_EQ(with_target.columns[1].name, "height");
   EXPECT_EQ(with_target.target->name, "size");
   expected.push_back({.name = "depth"});
-  const Dataset without = read(matrix<float>("<f4"), {.target = "size", .expected = expected});
+  const Dataset without =
+      read_table(matrix<float>("<f4"), {.target = "size", .expected = expected});
   EXPECT_FALSE(without.target);
   EXPECT_THAT(values<float>(without), ElementsAre(1, 2, 3, 4, 5, 6));
   expected.push_back({.name = "weight"});
-  EXPECT_THAT(
-      error_of([&] { read(matrix<float>("<f4"), {.target = "", .expected = expected}); }).what(),
-      HasSubstr("expected 4 columns, as the model was trained on, or 5 with the target, "
-                "found 3"));
+  EXPECT_THAT(error_of([&] {
+                read_table(matrix<float>("<f4"), {.target = "", .expected = expected});
+              }).what(),
+              HasSubstr("expected 4 columns, as the model was trained on, or 5 with the target, "
+                        "found 3"));
 }
 
 TEST(Npy, ReadsEveryElementType) {
-  EXPECT_THAT(values<std::uint8_t>(read(matrix<std::uint8_t>("|u1"))), ElementsAre(1, 2, 4, 5));
-  EXPECT_THAT(values<std::uint8_t>(read(matrix<std::uint8_t>("|b1"))), ElementsAre(1, 2, 4, 5));
-  EXPECT_THAT(values<float>(read(matrix<std::int8_t>("|i1"))), ElementsAre(1, 2, 4, 5));
-  EXPECT_THAT(values<float>(read(matrix<std::uint16_t>("<u2"))), ElementsAre(1, 2, 4, 5));
-  EXPECT_THAT(values<float>(read(matrix<std::int16_t>("<i2"))), ElementsAre(1, 2, 4, 5));
-  EXPECT_THAT(values<double>(read(matrix<std::uint32_t>("<u4"))), ElementsAre(1, 2, 4, 5));
-  EXPECT_THAT(values<double>(read(matrix<std::int32_t>("<i4"))), ElementsAre(1, 2, 4, 5));
-  EXPECT_THAT(values<double>(read(matrix<std::uint64_t>("<u8"))), ElementsAre(1, 2, 4, 5));
-  EXPECT_THAT(values<double>(read(matrix<std::int64_t>("<i8"))), ElementsAre(1, 2, 4, 5));
-  EXPECT_THAT(values<float>(read(matrix<float>("<f4"))), ElementsAre(1, 2, 4, 5));
-  EXPECT_THAT(values<double>(read(matrix<double>("<f8"))), ElementsAre(1, 2, 4, 5));
-  EXPECT_THAT(values<double>(read(matrix<double>("=f8"))), ElementsAre(1, 2, 4, 5));
+  EXPECT_THAT(values<std::uint8_t>(read_table(matrix<std::uint8_t>("|u1"))),
+              ElementsAre(1, 2, 4, 5));
+  EXPECT_THAT(values<std::uint8_t>(read_table(matrix<std::uint8_t>("|b1"))),
+              ElementsAre(1, 2, 4, 5));
+  EXPECT_THAT(values<float>(read_table(matrix<std::int8_t>("|i1"))), ElementsAre(1, 2, 4, 5));
+  EXPECT_THAT(values<float>(read_table(matrix<std::uint16_t>("<u2"))), ElementsAre(1, 2, 4, 5));
+  EXPECT_THAT(values<float>(read_table(matrix<std::int16_t>("<i2"))), ElementsAre(1, 2, 4, 5));
+  EXPECT_THAT(values<double>(read_table(matrix<std::uint32_t>("<u4"))), ElementsAre(1, 2, 4, 5));
+  EXPECT_THAT(values<double>(read_table(matrix<std::int32_t>("<i4"))), ElementsAre(1, 2, 4, 5));
+  EXPECT_THAT(values<double>(read_table(matrix<std::uint64_t>("<u8"))), ElementsAre(1, 2, 4, 5));
+  EXPECT_THAT(values<double>(read_table(matrix<std::int64_t>("<i8"))), ElementsAre(1, 2, 4, 5));
+  EXPECT_THAT(values<float>(read_table(matrix<float>("<f4"))), ElementsAre(1, 2, 4, 5));
+  EXPECT_THAT(values<double>(read_table(matrix<double>("<f8"))), ElementsAre(1, 2, 4, 5));
+  EXPECT_THAT(values<double>(read_table(matrix<double>("=f8"))), ElementsAre(1, 2, 4, 5));
 }
 
 TEST(Npy, ReadsHalfPrecision) {
@@ -98,13 +103,13 @@ TEST(Npy, ReadsHalfPrecision) {
 TEST(Npy, MissingTargetsHaveNoClass) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const Dataset data =
-      read(npy("<f8", false, "(4, 2)", raw<double>({1, 0.5, 2, nan, 3, -0.0, 4, 0.0})));
+      read_table(npy("<f8", false, "(4, 2)", raw<double>({1, 0.5, 2, nan, 3, -0.0, 4, 0.0})));
   EXPECT_TRUE(std::isnan(data.target->numbers[1]));
   EXPECT_THAT(data.target->codes, ElementsAre(1, -1, 0, 0));
   EXPECT_THAT(data.target->spellings, ElementsAre("0", "0.5"));
   const double infinity = std::numeric_limits<double>::infinity();
   EXPECT_THAT(error_of([&] {
-                read(npy("<f8", false, "(2, 2)", raw<double>({1, 0, 2, infinity})));
+                read_table(npy("<f8", false, "(2, 2)", raw<double>({1, 0, 2, infinity})));
               }).what(),
               HasSubstr("a.npy: target 'c2': row 2 (counting from 1) is infinite"));
 }
@@ -112,7 +117,7 @@ TEST(Npy, MissingTargetsHaveNoClass) {
 TEST(Npy, ManyDistinctNumbersAreNoClasses) {
   std::vector<double> numbers(20'002);
   for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<double>(i);
-  const Dataset data = read(npy("<f8", false, "(10001, 2)", raw(numbers)));
+  const Dataset data = read_table(npy("<f8", false, "(10001, 2)", raw(numbers)));
   EXPECT_TRUE(data.target->numeric);
   EXPECT_TRUE(data.target->spellings.empty());
   EXPECT_TRUE(data.target->codes.empty());
@@ -160,29 +165,29 @@ TEST(Npy, ReadsFormatVersions2And3) {
   for (const char version : {'\2', '\3'}) {
     std::string file = "\x93NUMPY";
     file += {version, '\0', static_cast<char>(header.size()), '\0', '\0', '\0'};
-    EXPECT_THAT(read(file + header + raw<float>({7, 8})).target->numbers, ElementsAre(8));
+    EXPECT_THAT(read_table(file + header + raw<float>({7, 8})).target->numbers, ElementsAre(8));
   }
   std::string other = matrix<float>("<f4");
   other[6] = '\4';
-  EXPECT_THAT(error_of([&] { read(other); }).what(),
+  EXPECT_THAT(error_of([&] { read_table(other); }).what(),
               HasSubstr("expected npy format version 1, 2 or 3, found 4.0"));
 }
 
 TEST(Npy, RefusesEveryTruncation) {
   const std::string file = matrix<float>("<f4");
   for (std::size_t length = 1; length < file.size(); ++length) {
-    const Error error = error_of([&] { read(file.substr(0, length)); });
+    const Error error = error_of([&] { read_table(file.substr(0, length)); });
     EXPECT_EQ(error.kind(), ErrorKind::data) << length;
   }
-  EXPECT_THAT(error_of([&] { read(file.substr(0, 30)); }).what(),
+  EXPECT_THAT(error_of([&] { read_table(file.substr(0, 30)); }).what(),
               HasSubstr("a.npy: truncated: it ends inside the npy header"));
-  EXPECT_THAT(error_of([&] { read(file + "x"); }).what(),
+  EXPECT_THAT(error_of([&] { read_table(file + "x"); }).what(),
               HasSubstr("a.npy: more bytes follow the npy array"));
 }
 
 TEST(Npy, RefusesWhatIsNoMatrixOfNumbers) {
   const auto message = [](const std::string& file) {
-    return std::string(error_of([&] { read(file); }).what());
+    return std::string(error_of([&] { read_table(file); }).what());
   };
   EXPECT_THAT(message("PNG..."), HasSubstr("a.npy: wrong magic number: an npy file begins with 93 "
                                            "4e 55 4d 50 59 (\\x93NUMPY), this one with 50 4e 47"));
@@ -204,13 +209,13 @@ TEST(Npy, RefusesWhatIsNoMatrixOfNumbers) {
 
 TEST(Npy, ChecksClaimedSizesBeforeItAllocates) {
   EXPECT_THAT(
-      error_of([] { read(npy("<f8", true, "(4294967296, 4294967296)", "12345678")); }).what(),
+      error_of([] { read_table(npy("<f8", true, "(4294967296, 4294967296)", "12345678")); }).what(),
       HasSubstr("its header asks for more than 2^63 bytes"));
-  EXPECT_THAT(error_of([] { read(npy("<f8", true, "(1000000, 1000)", "12345678")); }).what(),
+  EXPECT_THAT(error_of([] { read_table(npy("<f8", true, "(1000000, 1000)", "12345678")); }).what(),
               HasSubstr("its header asks for 8000000000 bytes of data, more than such a file"));
   std::string file = "\x93NUMPY";
   file += {'\2', '\0', '\xff', '\xff', '\xff', '\xff'};
-  EXPECT_THAT(error_of([&] { read(file); }).what(),
+  EXPECT_THAT(error_of([&] { read_table(file); }).what(),
               HasSubstr("expected an npy header of at most 65535 bytes, found 4294967295"));
 }
 

@@ -16,8 +16,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-const std::string kImages = idx(8, {2, 2, 2}, "abcdefgh");
-const std::string kLabels = idx(8, {2}, std::string("\x03\x01", 2));
+const std::string kImageFile = idx(8, {2, 2, 2}, "abcdefgh");
+const std::string kLabelFile = idx(8, {2}, std::string("\x03\x01", 2));
 
 /// Sets an environment variable, and puts it back at its end.
 class ScopedVariable {
@@ -67,7 +67,7 @@ TEST(ReadDataset, ADamagedFileIsReportedAsWhatItsNameSays) {
 
 TEST(ReadDataset, FindsTheLabelsBesideTheImages) {
   const TemporaryFolder folder;
-  const std::string images = folder.write("digits-images-idx3-ubyte", kImages);
+  const std::string images = folder.write("digits-images-idx3-ubyte", kImageFile);
   const Error missing = error_of([&] { read_dataset(images); });
   EXPECT_EQ(missing.kind(), ErrorKind::io);
   EXPECT_THAT(missing.what(), HasSubstr("its labels are missing: there is no "));
@@ -76,10 +76,10 @@ TEST(ReadDataset, FindsTheLabelsBesideTheImages) {
   const Dataset without = read_dataset(images, {.expected = std::vector<Column>(4)});
   EXPECT_FALSE(without.target);
 
-  folder.write("digits-labels-idx1-ubyte.gz", gzip(kLabels));
+  folder.write("digits-labels-idx1-ubyte.gz", gzip(kLabelFile));
   EXPECT_THAT(read_dataset(images).target->numbers, ElementsAre(3, 1));
 
-  const Error unnamed = error_of([&] { read_dataset(folder.write("digits.idx", kImages)); });
+  const Error unnamed = error_of([&] { read_dataset(folder.write("digits.idx", kImageFile)); });
   EXPECT_THAT(unnamed.what(), HasSubstr("the file should be named NAME-images-idx3-ubyte"));
 }
 
@@ -102,8 +102,8 @@ TEST(FashionMnist, IsReadFromTheFolderThatTheEnvironmentNames) {
   EXPECT_EQ(missing.kind(), ErrorKind::io);
   EXPECT_THAT(missing.what(), HasSubstr("fashion-mnist/train-images-idx3-ubyte.gz does not exist; "
                                         "install the Debian package dataset-fashion-mnist"));
-  folder.write("fashion-mnist/train-images-idx3-ubyte.gz", gzip(kImages));
-  folder.write("fashion-mnist/train-labels-idx1-ubyte.gz", gzip(kLabels));
+  folder.write("fashion-mnist/train-images-idx3-ubyte.gz", gzip(kImageFile));
+  folder.write("fashion-mnist/train-labels-idx1-ubyte.gz", gzip(kLabelFile));
   folder.write("fashion-mnist/t10k-images-idx3-ubyte.gz", gzip(idx(8, {1, 2, 2}, "abcd")));
   folder.write("fashion-mnist/t10k-labels-idx1-ubyte.gz", gzip(idx(8, {1}, "\x07")));
   const Dataset training = read_dataset("fashion-mnist");
