@@ -44,6 +44,13 @@ NetworkSpec wide_spec(NormPlacement placement = NormPlacement::before_activation
            DenseSpec{.units = 5}}};
 }
 
+// Its blocks of rows are larger than those of narrow layers, and the last one is smaller.
+NetworkSpec widest_spec() {
+  return {37,
+          {DenseSpec{.units = 1100, .norm = Norm::batch, .activation = Activation::relu},
+           DenseSpec{.units = 5}}};
+}
+
 // 130 wide, two residual blocks, norm and relu before the output.
 NetworkSpec residual_spec(double dropout = 0.2) {
   NetworkSpec spec{37, {DenseSpec{.units = 130}}};
@@ -62,8 +69,8 @@ NetworkSpec residual_spec(double dropout = 0.2) {
 TEST(TrainingPass, SameBitsForAnyNumberOfThreads) {
   const Data data(101, 37, 5);
   for (const NetworkSpec& spec :
-       {wide_spec(), wide_spec(NormPlacement::before_activation, Activation::gelu),
-        residual_spec()}) {
+       {wide_spec(), wide_spec(NormPlacement::before_activation, Activation::gelu), residual_spec(),
+        widest_spec()}) {
     std::vector<float> expected;
     double expected_loss = 0;
     for (const int threads : {1, 2, 3, 8}) {
@@ -77,6 +84,10 @@ TEST(TrainingPass, SameBitsForAnyNumberOfThreads) {
       }
       EXPECT_EQ(result.loss, expected_loss) << threads;
       EXPECT_EQ(gradients, expected) << threads;
+      // Summed by blocks of rows: a roundoff of 2^-53 for each of fewer than 2^16 squares.
+      double squares = 0;
+      for (const float g : gradients) squares += static_cast<double>(g) * static_cast<double>(g);
+      EXPECT_NEAR(result.gradient_norm, std::sqrt(squares), 0x1p-37 * std::sqrt(squares));
     }
   }
 }
@@ -89,8 +100,8 @@ TEST(TrainingPass, Bfloat16ProductsGiveNearlyTheSameGradientsOnAnyNumberOfThread
   }
   const Data data(101, 37, 5), fewer(60, 37, 5);
   for (const NetworkSpec& spec :
-       {wide_spec(), wide_spec(NormPlacement::after_activation, Activation::gelu),
-        residual_spec()}) {
+       {wide_spec(), wide_spec(NormPlacement::after_activation, Activation::gelu), residual_spec(),
+        widest_spec()}) {
     const Network<float> network(spec, 4);
     std::vector<float> expected;
     for (const int threads : {1, 2, 3, 8}) {
