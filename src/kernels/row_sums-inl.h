@@ -30,7 +30,7 @@ inline constexpr std::int64_t kVectors = 4;
 
 // How many values ahead of a sum memory is asked for: what the processor fetches by itself ends
 // with a page.
-inline constexpr std::int64_t kAhead = 2 * kLeaf;
+inline constexpr std::int64_t kAhead = 4 * kLeaf;
 
 struct TwoSums {
   double a = 0;
@@ -175,7 +175,7 @@ struct Differences {
     b = a;
   }
   HWY_INLINE void fetch(std::int64_t i) const {
-    if (later != nullptr) FetchLines(later, i, kPartials);
+    if (later != nullptr) FetchLines<kIntoL2>(later, i, kPartials);
   }
 };
 
@@ -254,8 +254,8 @@ struct GradientTerms {
   }
   HWY_INLINE void fetch(std::int64_t i) const {
     if (later == nullptr) return;
-    FetchLines(later, i, kPartials);
-    FetchLines(dy_later, i, kPartials);
+    FetchLines<kIntoL2>(later, i, kPartials);
+    FetchLines<kIntoL2>(dy_later, i, kPartials);
   }
 };
 
