@@ -23,7 +23,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 template <class T>
 HWY_INLINE void FetchChannels(const Columns<const T>& x, std::int64_t j, std::int64_t c,
                               std::int64_t count) {
-  if (x.ahead != 0) FetchLines<kIntoL2>(x.base + (j * x.column + c), x.ahead, count);
+  if (x.ahead != 0) FetchLines(x.base + (j * x.column + c), x.ahead, count);
 }
 
 // How a gate is undone, known when a loop is compiled.

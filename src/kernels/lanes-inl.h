@@ -118,17 +118,16 @@ HWY_INLINE void store(hn::Vec<D> v, D d, T* p) {
 }
 
 // Asks for the lines of memory of `count` values that begin `ahead` values behind p, wherever that
-// is, into L1, or into L2 where it is needed later only. (hwy::Prefetch is dropped by GCC where a
-// function does nothing else.)
-inline constexpr int kIntoL1 = 3, kIntoL2 = 2;
-template <int kInto = kIntoL1, class T>
+// is, into L2: some streams, each some KiB ahead, are all that L1 has room for. (hwy::Prefetch is
+// dropped by GCC where a function does nothing else.)
+template <class T>
 HWY_INLINE void FetchLines(const T* p, std::int64_t ahead, std::int64_t count) {
   constexpr std::uintptr_t kLine = 64;
   const auto begin =
       reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(ahead) * sizeof(T);
   const std::uintptr_t bytes = static_cast<std::uintptr_t>(count) * sizeof(T);
   for (std::uintptr_t at = 0; at < bytes; at += kLine) {
-    __builtin_prefetch(reinterpret_cast<const void*>(begin + at), 0, kInto);
+    __builtin_prefetch(reinterpret_cast<const void*>(begin + at), 0, 2);
   }
 }
 

@@ -28,7 +28,7 @@ void RowNormalize(const T* x, const T* residual, T* y, std::int64_t n,
                   const Affine<NormParameter<T>>& k, bool with_relu, bool stream,
                   std::int64_t ahead, std::int64_t residual_ahead) {
   const auto u = [x, k, ahead](auto d, std::int64_t i) {
-    if (ahead != 0) FetchLines<kIntoL2>(x + i, ahead, hn::MaxLanes(d));
+    if (ahead != 0) FetchLines(x + i, ahead, hn::MaxLanes(d));
     return apply(load(d, x + i), broadcast(d, k));
   };
   const auto sum = [u, residual, residual_ahead](auto d, std::int64_t i) {
@@ -59,7 +59,7 @@ void RowNormalizeWithBits(const T* x, const T* residual, T* y, std::int64_t n,
   const auto block_of = [&](const T* from, const T* add, std::int64_t count, T* out,
                             std::int64_t bit) {
     const auto write = [&](auto d, std::int64_t i) {
-      if (ahead != 0) FetchLines<kIntoL2>(from + i, ahead, hn::MaxLanes(d));
+      if (ahead != 0) FetchLines(from + i, ahead, hn::MaxLanes(d));
       if (residual_ahead != 0) FetchLines(add + i, residual_ahead, hn::MaxLanes(d));
       const auto u = hn::Add(apply(load(d, from + i), broadcast(d, k)), load(d, add + i));
       put_relu_bits(d, u, bits, bit + i);
@@ -89,8 +89,8 @@ void RowInputGradient(const T* x, const T* dy, T* dx, T* dresidual, const float*
   using C = NormParameter<T>;
   with_gate<C>(gate, [&](auto gated) {
     const auto through = [x, dy, gated, ahead, dy_ahead](auto d, std::int64_t i) {
-      if (ahead != 0) FetchLines<kIntoL2>(x + i, ahead, hn::MaxLanes(d));
-      if (dy_ahead != 0) FetchLines<kIntoL2>(dy + i, dy_ahead, hn::MaxLanes(d));
+      if (ahead != 0) FetchLines(x + i, ahead, hn::MaxLanes(d));
+      if (dy_ahead != 0) FetchLines(dy + i, dy_ahead, hn::MaxLanes(d));
       return gated(d, i, load(d, x + i), load(d, dy + i));
     };
     const auto rest = [x, k](auto d, std::int64_t i) {

@@ -175,7 +175,7 @@ struct Differences {
     b = a;
   }
   HWY_INLINE void fetch(std::int64_t i) const {
-    if (later != nullptr) FetchLines<kIntoL2>(later, i, kPartials);
+    if (later != nullptr) FetchLines(later, i, kPartials);
   }
 };
 
@@ -254,8 +254,8 @@ struct GradientTerms {
   }
   HWY_INLINE void fetch(std::int64_t i) const {
     if (later == nullptr) return;
-    FetchLines<kIntoL2>(later, i, kPartials);
-    FetchLines<kIntoL2>(dy_later, i, kPartials);
+    FetchLines(later, i, kPartials);
+    FetchLines(dy_later, i, kPartials);
   }
 };
 
