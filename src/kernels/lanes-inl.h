@@ -192,6 +192,18 @@ HWY_INLINE hn::Vec<D> through_bits(D d, hn::Vec<D> dy, const std::uint8_t* bits,
   return hn::IfThenElseZero(hn::LoadMaskBits(d, mask), dy);
 }
 
+template <std::size_t kLimit, class T, class Value>
+void ForRow(T* out, std::int64_t n, bool stream, const Value& value);
+
+// out[i] = value(d, i) for begin <= i < end, fewer than kLimit.
+template <std::size_t kLimit, class T, class Value>
+HWY_INLINE void ForPartOfVector(T* out, std::int64_t begin, std::int64_t end, const Value& value) {
+  if constexpr (kLimit > 1) {
+    ForRow<kLimit / 2>(out + begin, end - begin, false,
+                       [begin, &value](auto d, std::int64_t i) { return value(d, begin + i); });
+  }
+}
+
 // out[i] = value(d, i) for whole vectors of at most kLimit lanes. The last vector ends with the row
 // and overlaps the one before; both are computed before they are stored, so that out may be an
 // input. Rows shorter than a vector go through the next smaller one. `stream`: past the caches;
@@ -203,12 +215,13 @@ HWY_INLINE void ForRow(T* out, std::int64_t n, bool stream, const Value& value) 
   if (n >= lanes) {
     std::int64_t i = 0;
     if (stream) {
+      // No byte of a line twice: one that has gone past the caches would come back for it.
       constexpr auto bytes = static_cast<std::size_t>(lanes) * sizeof(T);
       const std::size_t before = reinterpret_cast<std::uintptr_t>(out) % bytes;
-      const auto head = static_cast<std::int64_t>((bytes - before) % bytes / sizeof(T));
-      if (head > 0) store(value(d, 0), d, out);
-      for (i = head; i + lanes <= n; i += lanes) store<true>(value(d, i), d, out + i);
-      if (i < n) store(value(d, n - lanes), d, out + n - lanes);
+      i = static_cast<std::int64_t>((bytes - before) % bytes / sizeof(T));
+      ForPartOfVector<kLimit>(out, 0, i, value);
+      for (; i + lanes <= n; i += lanes) store<true>(value(d, i), d, out + i);
+      ForPartOfVector<kLimit>(out, i, n, value);
       return;
     }
     for (; i + 2 * lanes < n; i += lanes) store(value(d, i), d, out + i);

@@ -24,12 +24,6 @@ HWY_INLINE T* at(const Rows<T>& rows, std::int64_t outer, std::int64_t inner, st
   return rows.base == nullptr ? nullptr : rows.base + outer * rows.outer + c * rows.channel + inner;
 }
 
-// Some of the channels, from c on.
-template <class T>
-HWY_INLINE Rows<T> from(const Rows<T>& rows, std::int64_t c) {
-  return {at(rows, 0, 0, c), rows.outer, rows.channel, rows.far, rows.ahead};
-}
-
 // The gate of the values that follow each other from here on: bits, and where in their row.
 template <class C>
 struct GateHere {

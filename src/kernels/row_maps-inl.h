@@ -155,49 +155,20 @@ HWY_INLINE void ForPieces(const Runs& runs, const ColumnRange& range, std::int64
   }
 }
 
-// Output that is written past the caches, in short segments that follow each other without a gap:
-// some channels at a time are made in `block`, in L1, and written from there in whole lines.
+// 0 to where nothing is valid.
 template <class T>
-struct Staged {
-  static constexpr std::int64_t kSize = 16384 / sizeof(T);
-  T block[kSize];
-
-  static bool pays(const Runs& runs, const ColumnRange& range) {
-    return range.stream && runs.segment <= kSize / 4;
-  }
-  Rows<T> rows(const Runs& runs) { return {block, 0, runs.segment}; }
-  void write(const Rows<T>& to, const Runs& runs, std::int64_t outer, std::int64_t c,
-             std::int64_t channels) const {
-    const T* const from = block;
-    ForRow(at(to, outer, 0, c), channels * runs.segment, true,
-           [from](auto d, std::int64_t i) { return load(d, from + i); });
-  }
-};
-// visit(outer, c, channels, range) for every segment of a range and as many channels as a Staged
-// has room for.
-template <class T, class Visit>
-HWY_INLINE void ForStaged(const Runs& runs, const ColumnRange& range, std::int64_t channels,
-                          const Visit& visit) {
-  const std::int64_t together = Staged<T>::kSize / runs.segment;
-  for (std::int64_t begin = range.begin; begin < range.end; begin += runs.segment) {
-    ColumnRange segment = range;
-    segment.begin = begin;
-    segment.end = begin + runs.segment;
-    segment.stream = false;
-    for (std::int64_t c = 0; c < channels; c += together) {
-      visit(begin / runs.segment, c, std::min(together, channels - c), segment);
-    }
-  }
+HWY_INLINE void Zero(T* out, std::int64_t n, bool stream) {
+  ForRow(out, n, stream, [](auto d, std::int64_t) { return hn::Zero(d); });
 }
 
 template <class T>
-void NormalizePieces(const Rows<const T>& x, const Rows<const T>& residual, const Rows<T>& y,
-                     const Runs& runs, const ColumnRange& range, std::int64_t channels,
-                     const ChannelAffine<NormParameter<T>>& k, bool with_relu,
-                     const ReluBits& bits) {
+void ChannelNormalize(const Rows<const T>& x, const Rows<const T>& residual, const Rows<T>& y,
+                      const Runs& runs, const ColumnRange& range, std::int64_t channels,
+                      const ChannelAffine<NormParameter<T>>& k, bool with_relu,
+                      const ReluBits& bits) {
   using I = std::int64_t;
   ForPieces(
-      runs, range, channels, [&](I o, I i, I n, I c) { std::fill_n(at(y, o, i, c), n, T{}); },
+      runs, range, channels, [&](I o, I i, I n, I c) { Zero(at(y, o, i, c), n, range.stream); },
       [&](I o, I i, I n, I c) {
         const Affine<NormParameter<T>> here{k.center[c], k.scale[c], k.shift[c]};
         if (bits.base == nullptr) {
@@ -208,39 +179,21 @@ void NormalizePieces(const Rows<const T>& x, const Rows<const T>& residual, cons
                                range.stream, x.ahead, residual.ahead, at(bits, o, 0, c), i);
         }
       });
-}
-
-template <class T>
-void ChannelNormalize(const Rows<const T>& x, const Rows<const T>& residual, const Rows<T>& y,
-                      const Runs& runs, const ColumnRange& range, std::int64_t channels,
-                      const ChannelAffine<NormParameter<T>>& k, bool with_relu,
-                      const ReluBits& bits) {
-  using I = std::int64_t;
-  if (y.channel != runs.segment || !Staged<T>::pays(runs, range)) {
-    NormalizePieces(x, residual, y, runs, range, channels, k, with_relu, bits);
-  } else {
-    Staged<T> staged;
-    ForStaged<T>(runs, range, channels, [&](I outer, I c, I width, const ColumnRange& segment) {
-      NormalizePieces(from(x, c), from(residual, c), staged.rows(runs), runs, segment, width,
-                      {k.center + c, k.scale + c, k.shift + c}, with_relu, from(bits, c));
-      staged.write(y, runs, outer, c, width);
-    });
-  }
   if (range.stream) hwy::FlushStream();
 }
 
 template <class T>
-void InputGradientPieces(const Rows<const T>& x, const Rows<const T>& dy, const Rows<T>& dx,
-                         const Rows<T>& dresidual, const Runs& runs, const ColumnRange& range,
-                         std::int64_t channels, const ChannelGradient<NormParameter<T>>& k,
-                         const ReluGate<NormParameter<T>>& gate) {
+void ChannelInputGradient(const Rows<const T>& x, const Rows<const T>& dy, const Rows<T>& dx,
+                          const Rows<T>& dresidual, const Runs& runs, const ColumnRange& range,
+                          std::int64_t channels, const ChannelGradient<NormParameter<T>>& k,
+                          const ReluGate<NormParameter<T>>& gate) {
   using I = std::int64_t;
   using C = NormParameter<T>;
   ForPieces(
       runs, range, channels,
       [&](I o, I i, I n, I c) {
-        std::fill_n(at(dx, o, i, c), n, T{});
-        if (dresidual.base != nullptr) std::fill_n(at(dresidual, o, i, c), n, T{});
+        Zero(at(dx, o, i, c), n, range.stream);
+        if (dresidual.base != nullptr) Zero(at(dresidual, o, i, c), n, range.stream);
       },
       [&](I o, I i, I n, I c) {
         const float* const w =
@@ -253,36 +206,6 @@ void InputGradientPieces(const Rows<const T>& x, const Rows<const T>& dy, const 
                          w, n, {k.center[c], k.a[c], k.b[c], k.c[c]}, here, range.stream, x.ahead,
                          dy.ahead);
       });
-}
-
-template <class T>
-void ChannelInputGradient(const Rows<const T>& x, const Rows<const T>& dy, const Rows<T>& dx,
-                          const Rows<T>& dresidual, const Runs& runs, const ColumnRange& range,
-                          std::int64_t channels, const ChannelGradient<NormParameter<T>>& k,
-                          const ReluGate<NormParameter<T>>& gate) {
-  using I = std::int64_t;
-  using C = NormParameter<T>;
-  const bool gapless = dx.channel == runs.segment &&
-                       (dresidual.base == nullptr || dresidual.channel == runs.segment);
-  if (!gapless || !Staged<T>::pays(runs, range)) {
-    InputGradientPieces(x, dy, dx, dresidual, runs, range, channels, k, gate);
-  } else {
-    Staged<T> staged, staged_residual;
-    ForStaged<T>(runs, range, channels, [&](I outer, I c, I width, const ColumnRange& segment) {
-      ChannelAffine<C> forward{};
-      ReluGate<C> here{nullptr, from(gate.bits, c)};
-      if (gate.forward != nullptr) {
-        forward = {gate.forward->center + c, gate.forward->scale + c, gate.forward->shift + c};
-        here.forward = &forward;
-      }
-      const bool both = dresidual.base != nullptr;
-      InputGradientPieces(from(x, c), from(dy, c), staged.rows(runs),
-                          both ? staged_residual.rows(runs) : Rows<T>{}, runs, segment, width,
-                          {k.center + c, k.a + c, k.b + c, k.c + c}, here);
-      staged.write(dx, runs, outer, c, width);
-      if (both) staged_residual.write(dresidual, runs, outer, c, width);
-    });
-  }
   if (range.stream) hwy::FlushStream();
 }
 

@@ -135,7 +135,7 @@ void channel_moments(const Rows<const T>& x, const Runs& runs, std::int64_t firs
                      std::int64_t stride) noexcept;
 
 /// The columns [begin, end); those that are not valid become 0. `stream`: written past the caches
-/// (then no output is an input, and a range has whole segments if these are short).
+/// (then no output is an input).
 struct ColumnRange {
   std::int64_t begin = 0;
   std::int64_t end = 0;
