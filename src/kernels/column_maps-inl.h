@@ -23,7 +23,6 @@ namespace evenrow::kernels {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-inline constexpr std::int64_t kNarrowBytes = 512;
 // Those of some neighbouring channels.
 template <class V, std::size_t kCount>
 struct CoefficientLanes {
@@ -47,17 +46,24 @@ struct Coefficients {
 // twice.
 enum class Store { cached, streamed, streamed_anywhere };
 
-// out = value(d, column, channel, coefficients) for kColumns columns from j on.
+// out = value(d, column, channel, coefficients) for kColumns columns from j on, channels [first,
+// last).
 template <std::int64_t kColumns, bool kStream, class T, class C, std::size_t kCount, class Value>
-HWY_INLINE void MapColumns(const Columns<T>& out, std::int64_t j, std::int64_t channels,
-                           const Coefficients<C, kCount>& k, const Value& value) {
+HWY_INLINE void MapColumns(const Columns<T>& out, std::int64_t j, std::int64_t first,
+                           std::int64_t last, const Coefficients<C, kCount>& k,
+                           const Value& value) {
   // Copies: what a loop stores may be, as far as the compiler knows, what a reference refers to.
-  ForVectors<C>(0, channels, [out, j, k, value](auto d, std::int64_t c) {
+  ForVectors<C>(first, last, [out, j, k, value](auto d, std::int64_t c) {
     const auto lanes = k.lanes(d, c);
+    constexpr bool kWhole = hn::MaxLanes(d) == hn::MaxLanes(hn::ScalableTag<C>());
+    // All are read before the first is stored: columns may be a multiple of 4 KiB apart, and a
+    // processor takes such addresses for the same one at first.
+    hn::Vec<decltype(d)> values[kColumns];
+    HWY_UNROLL(8)
+    for (std::int64_t i = 0; i < kColumns; ++i) values[i] = value(d, j + i, c, lanes);
     HWY_UNROLL(8)
     for (std::int64_t i = 0; i < kColumns; ++i) {
-      constexpr bool kWhole = hn::MaxLanes(d) == hn::MaxLanes(hn::ScalableTag<C>());
-      store<kStream && kWhole>(value(d, j + i, c, lanes), d, out.base + (j + i) * out.column + c);
+      store<kStream && kWhole>(values[i], d, out.base + (j + i) * out.column + c);
     }
   });
 }
@@ -66,21 +72,26 @@ template <class T, class C, std::size_t kCount, class Value>
 HWY_NOINLINE void MapColumns(const Columns<T>& out, std::int64_t begin, std::int64_t end,
                              std::int64_t channels, const Coefficients<C, kCount>& k, Store how,
                              const Value& value) {
-  constexpr std::int64_t kTogether = 4;
   if (how == Store::streamed) {
-    for (; begin < end; ++begin) MapColumns<1, true>(out, begin, channels, k, value);
+    for (; begin < end; ++begin) MapColumns<1, true>(out, begin, 0, channels, k, value);
   } else if (how == Store::streamed_anywhere) {
     for (; begin < end; ++begin) {
       ForRow(
           out.base + begin * out.column, channels, true,
           [begin, k, value](auto d, std::int64_t c) { return value(d, begin, c, k.lanes(d, c)); });
     }
-  } else if (channels * static_cast<std::int64_t>(sizeof(T)) <= kNarrowBytes) {
-    for (; begin + kTogether <= end; begin += kTogether) {
-      MapColumns<kTogether, false>(out, begin, channels, k, value);
+  } else {
+    // So that the coefficients are read from L1, and once for some columns.
+    constexpr std::int64_t kTogether = 4, kBlock = 512;
+    for (std::int64_t first = 0; first < channels; first += kBlock) {
+      const std::int64_t last = std::min(first + kBlock, channels);
+      std::int64_t j = begin;
+      for (; j + kTogether <= end; j += kTogether) {
+        MapColumns<kTogether, false>(out, j, first, last, k, value);
+      }
+      for (; j < end; ++j) MapColumns<1, false>(out, j, first, last, k, value);
     }
   }
-  for (; begin < end; ++begin) MapColumns<1, false>(out, begin, channels, k, value);
 }
 
 // map(begin, end) for the valid columns of a range, zero(column) for the others.
