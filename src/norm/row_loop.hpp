@@ -103,7 +103,7 @@ class RowLoop {
   static constexpr std::int64_t kResidualAhead = 2048 / kBytes;
   // Values of a segment that is short, and of all such segments that are mapped together.
   static constexpr std::int64_t kFlat = 128;
-  static constexpr std::int64_t kFlatWidth = kInL1 / sizeof(C);
+  static constexpr std::int64_t kFlatWidth = 1024;
 
   // Short segments without padding, some channels of them: as a channels-last tensor of which a
   // column is what these channels have in one outer index, and every value a channel of its own.
@@ -303,8 +303,9 @@ class RowLoop {
           std::min(kFlatWidth / view_.inner, core::cache_sizes().core * 3 / 4 / (slab + inputs));
     } else if (short_segments()) {
       group = core::block_count(kWorthFetching, segment);
-      while (group > 1 && !two_fit_core(group * inputs)) --group;
     }
+    if (short_segments())
+      while (group > 1 && !two_fit_core(group * inputs)) --group;
     if (threads_ > 1) group = std::min(group, view_.channels / (4 * threads_));
     return std::clamp<std::int64_t>(group, 1, view_.channels);
   }
