@@ -67,30 +67,32 @@ HWY_INLINE void MapColumns(const Columns<T>& out, std::int64_t j, std::int64_t f
     }
   });
 }
+// The same for columns [begin, end) and all channels: some columns and channels at a time, so that
+// coefficients come from L1, and once for these columns.
+template <bool kStream, class T, class C, std::size_t kCount, class Value>
+HWY_INLINE void MapBlocks(const Columns<T>& out, std::int64_t begin, std::int64_t end,
+                          std::int64_t channels, const Coefficients<C, kCount>& k,
+                          const Value& value) {
+  constexpr std::int64_t kTogether = 4, kBlock = 512;
+  for (std::int64_t first = 0; first < channels; first += kBlock) {
+    const std::int64_t last = std::min(first + kBlock, channels);
+    std::int64_t j = begin;
+    for (; j + kTogether <= end; j += kTogether) {
+      MapColumns<kTogether, kStream>(out, j, first, last, k, value);
+    }
+    for (; j < end; ++j) MapColumns<1, kStream>(out, j, first, last, k, value);
+  }
+}
 // Not inlined: its loops would be in each of its callers.
 template <class T, class C, std::size_t kCount, class Value>
 HWY_NOINLINE void MapColumns(const Columns<T>& out, std::int64_t begin, std::int64_t end,
                              std::int64_t channels, const Coefficients<C, kCount>& k, Store how,
                              const Value& value) {
-  if (how == Store::streamed) {
-    for (; begin < end; ++begin) MapColumns<1, true>(out, begin, 0, channels, k, value);
-  } else if (how == Store::streamed_anywhere) {
-    for (; begin < end; ++begin) {
-      ForRow(
-          out.base + begin * out.column, channels, true,
-          [begin, k, value](auto d, std::int64_t c) { return value(d, begin, c, k.lanes(d, c)); });
-    }
-  } else {
-    // So that the coefficients are read from L1, and once for some columns.
-    constexpr std::int64_t kTogether = 4, kBlock = 512;
-    for (std::int64_t first = 0; first < channels; first += kBlock) {
-      const std::int64_t last = std::min(first + kBlock, channels);
-      std::int64_t j = begin;
-      for (; j + kTogether <= end; j += kTogether) {
-        MapColumns<kTogether, false>(out, j, first, last, k, value);
-      }
-      for (; j < end; ++j) MapColumns<1, false>(out, j, first, last, k, value);
-    }
+  if (how == Store::streamed) return MapBlocks<true>(out, begin, end, channels, k, value);
+  if (how == Store::cached) return MapBlocks<false>(out, begin, end, channels, k, value);
+  for (; begin < end; ++begin) {
+    ForRow(out.base + begin * out.column, channels, true,
+           [begin, k, value](auto d, std::int64_t c) { return value(d, begin, c, k.lanes(d, c)); });
   }
 }
 
@@ -274,6 +276,9 @@ void ColumnInputGradient(const Columns<const T>& x, const Columns<const T>& dy,
       std::fill_n(dresidual.base + j * dresidual.column, channels, T{});
     }
   };
+  // Where dx is written past the caches in whole vectors, dresidual can be, too.
+  const bool stream = range.stream && dresidual.column == dx.column &&
+                      unaligned_head(dresidual.base) == unaligned_head(dx.base);
   with_column_gate(gate, [&](auto kind) {
     const auto make = [&](std::int64_t shift, std::int64_t width) {
       const Columns<const T> from = moved(x, shift, width), incoming = moved(dy, shift, width);
@@ -289,7 +294,15 @@ void ColumnInputGradient(const Columns<const T>& x, const Columns<const T>& dy,
         } else if constexpr (kind() == Gate::forward) {
           g = through_relu(d, value, g, Lanes<decltype(g)>{with.of[4], with.of[5], with.of[6]});
         }
-        if (through.base != nullptr) store(g, d, through.base + j * through.column + c);
+        if (through.base != nullptr) {
+          constexpr bool kWhole = hn::MaxLanes(d) == hn::MaxLanes(hn::ScalableTag<C>());
+          T* const to = through.base + j * through.column + c;
+          if (kWhole && stream) {
+            store<true>(g, d, to);
+          } else {
+            store(g, d, to);
+          }
+        }
         auto rest = hn::MulAdd(with.of[2], hn::Sub(value, with.of[0]), with.of[3]);
         if (w != nullptr) rest = hn::Mul(hn::Set(d, static_cast<C>(w[j])), rest);
         return hn::Mul(with.of[1], hn::Add(g, rest));
