@@ -24,20 +24,30 @@ HWY_INLINE T* at(const Rows<T>& rows, std::int64_t outer, std::int64_t inner, st
   return rows.base == nullptr ? nullptr : rows.base + outer * rows.outer + c * rows.channel + inner;
 }
 
-// The gate of the values that follow each other from here on: bits, and where in their row.
+// The bits of values that follow each other: from bit `first` on of base, or a null base.
+struct BitsHere {
+  std::uint8_t* base = nullptr;
+  std::int64_t first = 0;
+};
+HWY_INLINE BitsHere at(const ReluBits& bits, std::int64_t outer, std::int64_t inner,
+                       std::int64_t c) {
+  if (bits.base == nullptr) return {};
+  return {bits.base + outer * bits.outer, bits.first + c * bits.channel + inner};
+}
+
+// The gate of the values that follow each other from here on.
 template <class C>
 struct GateHere {
   const Affine<C>* forward = nullptr;
-  const std::uint8_t* bits = nullptr;
-  std::int64_t first = 0;
+  BitsHere bits{};
 };
 
 // visit(gated) with gated(d, i, x, dy) being what the gate lets through of dy.
 template <class C, class Visit>
 HWY_INLINE auto with_gate(const GateHere<C>& gate, const Visit& visit) {
-  if (gate.bits != nullptr) {
-    return visit([bits = gate.bits, first = gate.first](auto d, std::int64_t i, auto, auto dy) {
-      return through_bits(d, dy, bits, first + i);
+  if (gate.bits.base != nullptr) {
+    return visit([bits = gate.bits](auto d, std::int64_t i, auto, auto dy) {
+      return through_bits(d, dy, bits.base, bits.first + i);
     });
   }
   if (gate.forward != nullptr) {

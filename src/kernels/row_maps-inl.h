@@ -48,13 +48,12 @@ void RowNormalize(const T* x, const T* residual, T* y, std::int64_t n,
   }
 }
 
-// The same with relu, and its bits from bit `first` on. Bits are written in whole bytes from the
-// second one on; so that y can be written past the caches at its own alignment, blocks of it are
-// made in L1.
+// The same with relu, and its bits. These are written in whole bytes from the second one on; so
+// that y can be written past the caches at its own alignment, blocks of it are made in L1.
 template <class T>
 void RowNormalizeWithBits(const T* x, const T* residual, T* y, std::int64_t n,
                           const Affine<NormParameter<T>>& k, bool stream, std::int64_t ahead,
-                          std::int64_t residual_ahead, std::uint8_t* bits, std::int64_t first) {
+                          std::int64_t residual_ahead, const BitsHere& bits) {
   using C = NormParameter<T>;
   const auto block_of = [&](const T* from, const T* add, std::int64_t count, T* out,
                             std::int64_t bit) {
@@ -62,7 +61,7 @@ void RowNormalizeWithBits(const T* x, const T* residual, T* y, std::int64_t n,
       if (ahead != 0) FetchLines(from + i, ahead, hn::MaxLanes(d));
       if (residual_ahead != 0) FetchLines(add + i, residual_ahead, hn::MaxLanes(d));
       const auto u = hn::Add(apply(load(d, from + i), broadcast(d, k)), load(d, add + i));
-      put_relu_bits(d, u, bits, bit + i);
+      put_relu_bits(d, u, bits.base, bit + i);
       store(relu(d, u), d, out + i);
     };
     const std::int64_t head = std::min(count, (8 - bit % 8) % 8);
@@ -70,11 +69,11 @@ void RowNormalizeWithBits(const T* x, const T* residual, T* y, std::int64_t n,
     for (std::int64_t i = 0; i < head; ++i) write(one, i);
     ForVectors<C>(head, count, write);
   };
-  if (!stream) return block_of(x, residual, n, y, first);
+  if (!stream) return block_of(x, residual, n, y, bits.first);
   T block[kLeaf];
   for (std::int64_t i = 0; i < n; i += kLeaf) {
     const std::int64_t count = std::min(kLeaf, n - i);
-    block_of(x + i, residual + i, count, block, first + i);
+    block_of(x + i, residual + i, count, block, bits.first + i);
     ForRow(y + i, count, true, [&block](auto d, std::int64_t j) { return load(d, block + j); });
   }
 }
@@ -176,7 +175,7 @@ void ChannelNormalize(const Rows<const T>& x, const Rows<const T>& residual, con
                        range.stream, x.ahead, residual.ahead);
         } else {
           RowNormalizeWithBits(at(x, o, i, c), at(residual, o, i, c), at(y, o, i, c), n, here,
-                               range.stream, x.ahead, residual.ahead, at(bits, o, 0, c), i);
+                               range.stream, x.ahead, residual.ahead, at(bits, o, i, c));
         }
       });
   if (range.stream) hwy::FlushStream();
@@ -200,8 +199,7 @@ void ChannelInputGradient(const Rows<const T>& x, const Rows<const T>& dy, const
             runs.weights == nullptr ? nullptr : runs.weights + o * runs.segment + i;
         Affine<C> forward;
         GateHere<C> here = gate_of(gate, c, forward);
-        here.bits = at(gate.bits, o, 0, c);
-        here.first = i;
+        here.bits = at(gate.bits, o, i, c);
         RowInputGradient(at(x, o, i, c), at(dy, o, i, c), at(dx, o, i, c), at(dresidual, o, i, c),
                          w, n, {k.center[c], k.a[c], k.b[c], k.c[c]}, here, range.stream, x.ahead,
                          dy.ahead);

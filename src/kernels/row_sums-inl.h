@@ -284,7 +284,7 @@ GradientSums RowGradientSums(const T* x, const T* dy, std::int64_t n, double mea
                              GateHere<NormParameter<T>> gate) {
   if (n <= kLeaf) return LeafGradientSums<T>({x, dy}, n, mean, rstd, gate);
   PairwiseMerge<GradientSums> tree;
-  for (std::int64_t i = 0; i < n; i += kLeaf, gate.first += kLeaf) {
+  for (std::int64_t i = 0; i < n; i += kLeaf) {
     tree.push(LeafGradientSums<T>({x + i, dy + i}, std::min(kLeaf, n - i), mean, rstd, gate));
   }
   return tree.total();
@@ -406,8 +406,7 @@ void ChannelGradientSums(const Rows<const T>& x, const Rows<const T>& dy, const 
     const double mean = with.mean[c], rstd = inverse_deviation(with.variance[c], with.eps);
     const auto whole = [&](I leaf, const Piece& p, I n) {
       GateHere<C> here = without_bits;
-      here.bits = at(gate.bits, p.outer, 0, c);
-      here.first = p.inner;
+      here.bits = at(gate.bits, p.outer, p.inner, c);
       const GradientLeaf<T> whole_leaf{at(x, p.outer, p.inner, c), at(dy, p.outer, p.inner, c),
                                        later(x, p, c), later(dy, p, c)};
       leaves[leaf] = LeafGradientSums(whole_leaf, n, mean, rstd, here);
@@ -415,10 +414,10 @@ void ChannelGradientSums(const Rows<const T>& x, const Rows<const T>& dy, const 
     const auto copy = [&](const Piece& p, I filled, I n) {
       CopyValues(at(x, p.outer, p.inner, c), values + filled, n);
       const T* const from = at(dy, p.outer, p.inner, c);
-      const std::uint8_t* const bits = at(gate.bits, p.outer, 0, c);
-      if (bits == nullptr) return CopyValues(from, gradients + filled, n);
-      ForRow(gradients + filled, n, false, [from, bits, bit = p.inner](auto d, I i) {
-        return through_bits(d, load(d, from + i), bits, bit + i);
+      const BitsHere bits = at(gate.bits, p.outer, p.inner, c);
+      if (bits.base == nullptr) return CopyValues(from, gradients + filled, n);
+      ForRow(gradients + filled, n, false, [from, bits](auto d, I i) {
+        return through_bits(d, load(d, from + i), bits.base, bits.first + i);
       });
     };
     const auto copied = [&](I leaf, I n) {

@@ -115,9 +115,15 @@ struct Rows {
   std::int64_t ahead = 0;  ///< Where it is mapped, it is asked for so many values ahead; or 0.
 };
 
-/// What a fused relu let through, a bit a value: bit i % 8 of base[o * outer + c * channel + i /
-/// 8]. Bytes may be read up to kBitsPadding behind the last one.
-using ReluBits = Rows<std::uint8_t>;
+/// What a fused relu let through, a bit a value: column (o, i) of channel c is bit b % 8 of
+/// base[o * outer + b / 8], b = first + c * channel + i. A null base: none. Bytes may be read up to
+/// kBitsPadding behind the last one.
+struct ReluBits {
+  std::uint8_t* base = nullptr;
+  std::int64_t outer = 0;    ///< In bytes.
+  std::int64_t channel = 0;  ///< In bits.
+  std::int64_t first = 0;
+};
 inline constexpr std::int64_t kBitsPadding = 4;
 
 /// How the backward pass undoes a relu: not at all, by the bits, or by computing u again.

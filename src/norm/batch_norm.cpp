@@ -126,18 +126,16 @@ kernels::ChannelGradient<C> from(const kernels::ChannelGradient<C>& k, std::int6
   return {k.center + c, k.a + c, k.b + c, k.c + c};
 }
 
-// Bytes of a segment's bits, by the shape alone: forward and backward strides may differ.
-std::int64_t bits_of_segment(const norm::View& view) noexcept {
-  return core::block_count(view.channels_last ? view.channels : view.inner, 8);
-}
-std::size_t bits_of_all(const norm::View& view) noexcept {
-  const std::int64_t segments = view.channels_last ? view.outer : view.outer * view.channels;
-  return static_cast<std::size_t>(segments * bits_of_segment(view) + kernels::kBitsPadding);
-}
+// Where the bits of a relu lie, by the shape alone: forward and backward strides may differ. A
+// segment begins a byte, but for short ones.
 norm::StridedBits bits(const norm::View& view, std::uint8_t* data) noexcept {
-  const std::int64_t segment = bits_of_segment(view);
-  if (view.channels_last) return {data, segment, 0};
-  return {data, segment * view.channels, segment};
+  const std::int64_t channel = norm::short_segments(view) || view.channels_last
+                                   ? view.inner
+                                   : 8 * core::block_count(view.inner, 8);
+  return {data, core::block_count(view.channels * channel, 8), channel};
+}
+std::size_t bytes_of_bits(const norm::View& view) noexcept {
+  return static_cast<std::size_t>(view.outer * bits(view, nullptr).outer + kernels::kBitsPadding);
 }
 
 // What the gradient of a batch without a valid column is: 0.
@@ -247,10 +245,10 @@ void batch_norm_train(const BatchNormTrain<T>& t, const NormOptions& options,
   // What may run out of memory comes first: then `saved` is as it was.
   BatchNormSaved::State& state = BatchNormSaved::State::reuse(saved);
   const bool keep_bits = forward.relu && forward.residual.data != nullptr;
-  const std::size_t bytes_of_bits = keep_bits ? bits_of_all(view) : 0;
+  const std::size_t bytes = keep_bits ? bytes_of_bits(view) : 0;
   state.mean.reserve(static_cast<std::size_t>(view.channels));
   state.biased_variance.reserve(static_cast<std::size_t>(view.channels));
-  state.relu_bits.reserve(bytes_of_bits);
+  state.relu_bits.reserve(bytes);
   forward.k = workspace.channel_values<C>(view.channels).forward;
   state.shape = t.shape;
   state.count = count;
@@ -261,7 +259,7 @@ void batch_norm_train(const BatchNormTrain<T>& t, const NormOptions& options,
   state.valid_fingerprint = workspace.columns.fingerprint();
   state.mean.assign(static_cast<std::size_t>(view.channels), 0.0);
   state.biased_variance.assign(static_cast<std::size_t>(view.channels), 0.0);
-  state.relu_bits.resize(bytes_of_bits);
+  state.relu_bits.resize(bytes);
   if (keep_bits) forward.bits = bits(view, state.relu_bits.data());
 
   const kernels::Normalization<C> with{state.mean.data(), state.biased_variance.data(), options.eps,

@@ -42,7 +42,7 @@ class RowLoop {
       variance[c] = moments.m2 / moments.count;
     };
     reduce_then_map<kernels::Moments>(
-        1, 1, t.stream, reduce, reduced, finish,
+        1, 1, t.stream, channels_apart(t.bits), reduce, reduced, finish,
         [&](std::int64_t c, std::int64_t channels, const kernels::ColumnRange& range,
             std::int64_t ahead) { normalize(t, c, channels, range, ahead); });
   }
@@ -52,7 +52,7 @@ class RowLoop {
     if (view_.size() == 0) return;
     std::int64_t channels = std::clamp<std::int64_t>(kTask / view_.inner, 1, view_.channels);
     std::int64_t outers = 1;
-    if (flat(t.bits) && gapless(t.x, t.residual, t.y)) {
+    if (flat() && gapless(t.x, t.residual, t.y)) {
       // Some segments of fewer channels: spreading their coefficients has to pay.
       channels = std::clamp<std::int64_t>(kFlatWidth / view_.inner, 1, view_.channels);
       outers = std::clamp<std::int64_t>(4 * kTask / (channels * view_.inner), 1, view_.outer);
@@ -84,7 +84,8 @@ class RowLoop {
       dgamma[c] = sums.dy_xhat;
     };
     reduce_then_map<kernels::GradientSums>(
-        2, t.dresidual.data == nullptr ? 1 : 2, t.stream, reduce, reduced, finish,
+        2, t.dresidual.data == nullptr ? 1 : 2, t.stream, channels_apart(t.bits), reduce, reduced,
+        finish,
         [&](std::int64_t c, std::int64_t channels, const kernels::ColumnRange& range,
             std::int64_t ahead) { input_gradient(t, c, channels, range, ahead); });
   }
@@ -101,20 +102,24 @@ class RowLoop {
   // Contiguous bytes from which on memory is read at full speed.
   static constexpr std::int64_t kWorthFetching = 49152;
   static constexpr std::int64_t kResidualAhead = 2048 / kBytes;
-  // Values of a segment that is short, and of all such segments that are mapped together.
-  static constexpr std::int64_t kFlat = 128;
+  // Values of all short segments that are mapped together.
   static constexpr std::int64_t kFlatWidth = 1024;
 
   // Short segments without padding, some channels of them: as a channels-last tensor of which a
   // column is what these channels have in one outer index, and every value a channel of its own.
   // That loop has no ends of short rows.
-  bool flat(const StridedBits& bits) const noexcept {
-    return view_.outer > 1 && view_.inner < kFlat && count_ == view_.columns() &&
-           runs_.weights == nullptr && bits.data == nullptr;
+  bool flat() const noexcept {
+    return short_segments(view_) && count_ == view_.columns() && runs_.weights == nullptr;
   }
   template <class... Tensors>
   bool gapless(const Tensors&... tensors) const noexcept {
     return ((tensors.data == nullptr || tensors.channel == view_.inner) && ...);
+  }
+  // Channels that are mapped by one task: a multiple of so many, if not the last ones. Where bits
+  // lie without gaps they begin a byte then that no other task writes, and the columns of dense
+  // tensors begin lines.
+  std::int64_t channels_apart(const StridedBits& bits) const noexcept {
+    return bits.data != nullptr && short_segments(view_) ? 16 : 1;
   }
   // Nothing has read it before: it comes from memory while it is added.
   static kernels::Rows<const T> residual_rows(const Forward<T>& t, std::int64_t c) noexcept {
@@ -148,7 +153,8 @@ class RowLoop {
     spread(all, c, channels, k);
     kernels::column_normalize<T>(as_columns(t.x.rows(c, ahead)), as_columns(residual_rows(t, c)),
                                  as_columns(t.y.rows(c)), segments_, flattened(range), width,
-                                 {k, k + width, k + 2 * width}, t.relu, {});
+                                 {k, k + width, k + 2 * width}, t.relu,
+                                 t.bits.columns(c * view_.inner));
   }
   void input_gradient_flat(const Backward<T>& t, std::int64_t c, std::int64_t channels,
                            const kernels::ColumnRange& range, std::int64_t ahead) const {
@@ -156,12 +162,14 @@ class RowLoop {
                             t.forward.center, t.forward.scale, t.forward.shift};
     const std::int64_t width = channels * view_.inner;
     C k[7 * kFlatWidth];
-    spread(std::span(all, t.relu ? 7 : 4), c, channels, k);
+    const bool recompute = t.relu && t.bits.data == nullptr;
+    spread(std::span(all, recompute ? 7 : 4), c, channels, k);
     const kernels::ChannelAffine<C> forward{k + 4 * width, k + 5 * width, k + 6 * width};
     kernels::column_input_gradient<T>(
         as_columns(t.x.rows(c, ahead)), as_columns(t.dy.rows(c, ahead)), as_columns(t.dx.rows(c)),
         as_columns(t.dresidual.rows(c)), segments_, flattened(range), width,
-        {k, k + width, k + 2 * width, k + 3 * width}, {t.relu ? &forward : nullptr, {}});
+        {k, k + width, k + 2 * width, k + 3 * width},
+        {recompute ? &forward : nullptr, t.bits.columns(c * view_.inner)});
   }
 
   // All columns of a channel in pieces: of several segments, or parts of one.
@@ -193,7 +201,7 @@ class RowLoop {
 
   void normalize(const Forward<T>& t, std::int64_t c, std::int64_t channels,
                  const kernels::ColumnRange& range, std::int64_t ahead) const {
-    if (flat(t.bits) && gapless(t.x, t.residual, t.y)) {
+    if (flat() && gapless(t.x, t.residual, t.y)) {
       return normalize_flat(t, c, channels, range, ahead);
     }
     kernels::channel_normalize<T>(t.x.rows(c, ahead), residual_rows(t, c), t.y.rows(c), runs_,
@@ -211,7 +219,7 @@ class RowLoop {
 
   void input_gradient(const Backward<T>& t, std::int64_t c, std::int64_t channels,
                       const kernels::ColumnRange& range, std::int64_t ahead) const {
-    if (flat(t.bits) && gapless(t.x, t.dy, t.dx, t.dresidual)) {
+    if (flat() && gapless(t.x, t.dy, t.dx, t.dresidual)) {
       return input_gradient_flat(t, c, channels, range, ahead);
     }
     kernels::ChannelAffine<C> forward;
@@ -223,10 +231,11 @@ class RowLoop {
   // For every channel: reduce(c, channels, first position, count, leaves, stride) makes the Node of
   // every leaf, reduced(c, node) takes what they merge to; finish(c, channels) and then map(c,
   // channels, range, channels ahead) for some channels and all their columns. `read`, `written`:
-  // how many tensors; `stream`: these are written past the caches.
+  // how many tensors; `stream`: these are written past the caches; `apart`: see channels_apart.
   template <class Node, class Reduce, class Reduced, class Finish, class Map>
-  void reduce_then_map(std::int64_t read, std::int64_t written, bool stream, const Reduce& reduce,
-                       const Reduced& reduced, const Finish& finish, const Map& map) {
+  void reduce_then_map(std::int64_t read, std::int64_t written, bool stream, std::int64_t apart,
+                       const Reduce& reduce, const Reduced& reduced, const Finish& finish,
+                       const Map& map) {
     if (view_.size() == 0) return;
     const std::int64_t channels = view_.channels, columns = view_.columns();
     // Bytes of one channel: of what is read twice, and of all that goes through a cache.
@@ -234,10 +243,11 @@ class RowLoop {
     const std::int64_t slab = inputs + (stream ? 0 : columns * written * kBytes);
     const Pieces pieces(view_, std::clamp<std::int64_t>(kPiece / view_.inner, 1, view_.outer));
     const bool all_fit = slab * threads_ <= cached_bytes(), one_fits = slab <= cached_bytes();
-    if (threads_ == 1 || (balanced(channels, threads_) && (all_fit || !one_fits))) {
+    const std::int64_t items = core::block_count(channels, apart);
+    if (threads_ == 1 || (balanced(items, threads_) && (all_fit || !one_fits))) {
       // Whole channels for a thread, some at a time. While one group is mapped, the next one is
       // fetched: memory is read and written at once, and what is reduced is in a cache already.
-      const std::int64_t group = channels_together(inputs, slab);
+      const std::int64_t group = whole_items(channels_together(inputs, slab), apart);
       const std::int64_t own_cache = core::cache_sizes().core;
       const bool fetch = view_.size() * read * kBytes > own_cache && two_fit_core(group * inputs);
       const std::int64_t leaves = core::block_count(count_, kernels::kLeaf);
@@ -260,7 +270,8 @@ class RowLoop {
       return;
     }
     // All threads share a channel, or as many channels as are still cached when they are mapped.
-    const std::int64_t group = std::clamp<std::int64_t>(cached_bytes() / slab, 1, channels);
+    const std::int64_t group =
+        whole_items(std::clamp<std::int64_t>(cached_bytes() / slab, 1, channels), apart);
     const std::int64_t chunks = std::max<std::int64_t>(1, core::block_count(count_, kChunk));
     Node* const nodes = workspace_.template partial<Node>(group * chunks);
     for (std::int64_t first = 0; first < channels; first += group) {
@@ -275,16 +286,17 @@ class RowLoop {
         reduced(first + c, merged(nodes + c * chunks, chunks));
       }
       finish(first, width);
-      core::parallel_for_backwards(threads_, width * pieces.count(), [&](std::int64_t task) {
+      const std::int64_t tasks = core::block_count(width, apart) * pieces.count();
+      core::parallel_for_backwards(threads_, tasks, [&](std::int64_t task) {
         const auto [begin, end] = pieces[task % pieces.count()];
-        map(first + task / pieces.count(), 1, {begin, end, stream}, 0);
+        const std::int64_t c = task / pieces.count() * apart;
+        map(first + c, std::min(apart, width - c), {begin, end, stream}, 0);
       });
     }
   }
 
-  // Shorter than what is fetched at full speed.
-  bool short_segments() const noexcept {
-    return view_.outer > 1 && view_.inner * kBytes < kWorthFetching;
+  std::int64_t whole_items(std::int64_t group, std::int64_t apart) const noexcept {
+    return std::min(std::max(group / apart, std::int64_t{1}) * apart, view_.channels);
   }
 
   // Whether what is read of a group stays in the core's cache while the next one's is fetched: the
@@ -298,14 +310,11 @@ class RowLoop {
   std::int64_t channels_together(std::int64_t inputs, std::int64_t slab) const noexcept {
     const std::int64_t segment = view_.inner * kBytes;
     std::int64_t group = kInL1 / slab;
-    if (view_.outer > 1 && view_.inner < kFlat) {
-      group =
-          std::min(kFlatWidth / view_.inner, core::cache_sizes().core * 3 / 4 / (slab + inputs));
-    } else if (short_segments()) {
-      group = core::block_count(kWorthFetching, segment);
-    }
-    if (short_segments())
+    if (view_.outer > 1 && segment < kWorthFetching) {
+      group = short_segments(view_) ? kFlatWidth / view_.inner
+                                    : core::block_count(kWorthFetching, segment);
       while (group > 1 && !two_fit_core(group * inputs)) --group;
+    }
     if (threads_ > 1) group = std::min(group, view_.channels / (4 * threads_));
     return std::clamp<std::int64_t>(group, 1, view_.channels);
   }

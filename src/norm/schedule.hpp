@@ -8,6 +8,7 @@
 
 #include "core/caches.hpp"
 #include "core/sizes.hpp"
+#include "norm/valid_columns.hpp"
 
 namespace evenrow::norm {
 
@@ -20,6 +21,13 @@ inline constexpr std::int64_t kOneThread = 16384;
 /// What all threads together may count on finding again in the last cache.
 inline std::int64_t cached_bytes() noexcept {
   return core::cache_sizes().shared / 2;
+}
+
+/// Segments of fewer values, more than one of them, are short: those of some channels are mapped
+/// together, as one column of a channels-last tensor, and their bits lie without gaps.
+inline bool short_segments(const View& view) noexcept {
+  constexpr std::int64_t kShort = 128;
+  return !view.channels_last && view.outer > 1 && view.inner < kShort;
 }
 
 /// Whether every thread gets about as many items.

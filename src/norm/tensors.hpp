@@ -34,17 +34,18 @@ struct Strided {
   }
 };
 
-/// Bits of a tensor of the same sizes, each segment in bytes of its own; see kernels::ReluBits.
+/// Bits of a tensor of the same sizes; see kernels::ReluBits.
 struct StridedBits {
   std::uint8_t* data = nullptr;
-  std::int64_t outer = 0;
-  std::int64_t channel = 0;
+  std::int64_t outer = 0;    ///< In bytes.
+  std::int64_t channel = 0;  ///< In bits.
 
   kernels::ReluBits rows(std::int64_t c) const noexcept {
-    return {data == nullptr ? nullptr : data + c * channel, outer, channel};
+    return {data, outer, channel, c * channel};
   }
-  kernels::ColumnBits columns(std::int64_t c) const noexcept {
-    return {data == nullptr ? nullptr : data + c / 8, outer};
+  /// From a bit on that begins a byte.
+  kernels::ColumnBits columns(std::int64_t bit) const noexcept {
+    return {data == nullptr ? nullptr : data + bit / 8, outer};
   }
 };
 

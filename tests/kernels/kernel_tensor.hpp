@@ -162,7 +162,7 @@ class Bits {
   /// From a channel on; in columns, a multiple of 8.
   ColumnBits columns(std::int64_t c = 0) { return {memory_.data() + c / 8, bytes_}; }
   ReluBits rows(std::int64_t c = 0) {
-    return {memory_.data() + c * bytes_, layout_.channels * bytes_, bytes_};
+    return {memory_.data(), layout_.channels * bytes_, 8 * bytes_, c * 8 * bytes_};
   }
   bool operator()(std::int64_t column, std::int64_t channel) const {
     const std::int64_t outer = column / layout_.inner;
