@@ -15,7 +15,9 @@ class Streaming : public kernels::EveryTarget {};
 INSTANTIATE_TEST_SUITE_P(Targets, Streaming, ::testing::ValuesIn(kernels::available_targets()),
                          kernels::target_test_name);
 
-// What both loops are given: two segments, or columns, of n values each.
+// What both loops are given: some segments, or columns, of n values each. Four columns are written
+// side by side, and one at a time in the end.
+constexpr std::int64_t kSegments = 2, kColumns = 6;
 template <class T>
 struct Inputs {
   using C = NormParameter<T>;
@@ -26,16 +28,16 @@ struct Inputs {
 
   Inputs(std::int64_t values, bool columns)
       : n(values),
-        x(normal_values<T>(2 * n, 1)),
-        dy(normal_values<T>(2 * n, 2)),
-        residual(normal_values<T>(2 * n, 3)) {
-    const std::int64_t channels = columns ? n : 2;
+        x(normal_values<T>(kColumns * n, 1)),
+        dy(normal_values<T>(kColumns * n, 2)),
+        residual(normal_values<T>(kColumns * n, 3)) {
+    const std::int64_t channels = columns ? n : kSegments;
     std::uint64_t seed = 4;
     for (std::vector<C>* const values_of : {&center, &scale, &shift, &a, &b, &c}) {
       *values_of = normal_values<C>(channels, seed++);
     }
     // All columns but the first of several.
-    const std::int64_t all = columns ? 2 : n, first = all > 2 ? 1 : 0;
+    const std::int64_t all = columns ? kColumns : n, first = all > 2 ? 1 : 0;
     run = {{.start = first, .length = all - first, .inner = first}};
   }
   kernels::ChannelAffine<C> affine() { return {center.data(), scale.data(), shift.data()}; }
@@ -62,31 +64,33 @@ std::vector<T> outputs(std::int64_t size, std::int64_t behind, const Call& call)
 
 template <class T>
 std::vector<T> rows(Inputs<T>& in, bool stream, std::int64_t behind) {
-  const auto tensor = [n = in.n]<class V>(V* data) { return kernels::Rows<V>{data, 2 * n, n}; };
+  const auto tensor = [n = in.n]<class V>(V* data) {
+    return kernels::Rows<V>{data, kSegments * n, n};
+  };
   const auto input = [&](const std::vector<T>& values) { return tensor(values.data()); };
   const kernels::ColumnRange range{0, in.n, stream};
   const auto forward = in.affine();
-  return outputs<T>(2 * in.n, behind, [&](T* y, T* dx, T* dresidual) {
+  return outputs<T>(kSegments * in.n, behind, [&](T* y, T* dx, T* dresidual) {
     kernels::channel_normalize<T>(input(in.x), input(in.residual), tensor(y), in.runs(in.n), range,
-                                  2, forward, true, {});
+                                  kSegments, forward, true, {});
     kernels::channel_input_gradient<T>(input(in.x), input(in.dy), tensor(dx), tensor(dresidual),
-                                       in.runs(in.n), range, 2, in.gradient(),
+                                       in.runs(in.n), range, kSegments, in.gradient(),
                                        {.forward = &forward});
   });
 }
 
-// The same where each of two columns has n channels.
+// The same where each column has n channels.
 template <class T>
 std::vector<T> columns(Inputs<T>& in, bool stream, std::int64_t behind) {
   const auto tensor = [n = in.n]<class V>(V* data) { return kernels::Columns<V>{data, n}; };
   const auto input = [&](const std::vector<T>& values) { return tensor(values.data()); };
-  const kernels::ColumnRange range{0, 2, stream};
+  const kernels::ColumnRange range{0, kColumns, stream};
   const auto forward = in.affine();
-  return outputs<T>(2 * in.n, behind, [&](T* y, T* dx, T* dresidual) {
-    kernels::column_normalize<T>(input(in.x), input(in.residual), tensor(y), in.runs(2), range,
-                                 in.n, forward, true, {});
+  return outputs<T>(kColumns * in.n, behind, [&](T* y, T* dx, T* dresidual) {
+    kernels::column_normalize<T>(input(in.x), input(in.residual), tensor(y), in.runs(kColumns),
+                                 range, in.n, forward, true, {});
     kernels::column_input_gradient<T>(input(in.x), input(in.dy), tensor(dx), tensor(dresidual),
-                                      in.runs(2), range, in.n, in.gradient(),
+                                      in.runs(kColumns), range, in.n, in.gradient(),
                                       {.forward = &forward});
   });
 }
