@@ -276,15 +276,12 @@ void ColumnInputGradient(const Columns<const T>& x, const Columns<const T>& dy,
       std::fill_n(dresidual.base + j * dresidual.column, channels, T{});
     }
   };
-  // Where dx is written past the caches in whole vectors, dresidual can be, too.
-  const bool stream = range.stream && dresidual.column == dx.column &&
-                      unaligned_head(dresidual.base) == unaligned_head(dx.base);
   with_column_gate(gate, [&](auto kind) {
     const auto make = [&](std::int64_t shift, std::int64_t width) {
       const Columns<const T> from = moved(x, shift, width), incoming = moved(dy, shift, width);
       const Columns<T> through = moved(dresidual, shift, width);
-      return [=, bits = gate.bits](auto d, std::int64_t j, std::int64_t c,
-                                   const auto& with) EVENROW_INLINE {
+      return [=, bits = gate.bits, stream = range.stream](auto d, std::int64_t j, std::int64_t c,
+                                                          const auto& with) EVENROW_INLINE {
         FetchChannels(from, j, c, hn::MaxLanes(d));
         FetchChannels(incoming, j, c, hn::MaxLanes(d));
         const auto value = load(d, from.base + j * from.column + c);
@@ -295,9 +292,9 @@ void ColumnInputGradient(const Columns<const T>& x, const Columns<const T>& dy,
           g = through_relu(d, value, g, Lanes<decltype(g)>{with.of[4], with.of[5], with.of[6]});
         }
         if (through.base != nullptr) {
-          constexpr bool kWhole = hn::MaxLanes(d) == hn::MaxLanes(hn::ScalableTag<C>());
           T* const to = through.base + j * through.column + c;
-          if (kWhole && stream) {
+          constexpr bool kWhole = hn::MaxLanes(d) == hn::MaxLanes(hn::ScalableTag<C>());
+          if (kWhole && stream && unaligned_head(to) == 0) {
             store<true>(g, d, to);
           } else {
             store(g, d, to);

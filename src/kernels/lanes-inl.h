@@ -192,49 +192,49 @@ HWY_INLINE hn::Vec<D> through_bits(D d, hn::Vec<D> dy, const std::uint8_t* bits,
   return hn::IfThenElseZero(hn::LoadMaskBits(d, mask), dy);
 }
 
-template <std::size_t kLimit, class T, class Value>
-void ForRow(T* out, std::int64_t n, bool stream, const Value& value);
-
-// out[i] = value(d, i) for begin <= i < end, fewer than kLimit.
-template <std::size_t kLimit, class T, class Value>
-HWY_INLINE void ForPartOfVector(T* out, std::int64_t begin, std::int64_t end, const Value& value) {
-  if constexpr (kLimit > 1) {
-    ForRow<kLimit / 2>(out + begin, end - begin, false,
-                       [begin, &value](auto d, std::int64_t i) { return value(d, begin + i); });
-  }
-}
-
 // out[i] = value(d, i) for whole vectors of at most kLimit lanes. The last vector ends with the row
 // and overlaps the one before; both are computed before they are stored, so that out may be an
-// input. Rows shorter than a vector go through the next smaller one. `stream`: past the caches;
-// then out is no input.
+// input. Rows shorter than a vector go through the next smaller one.
 template <std::size_t kLimit, class T, class Value>
-HWY_INLINE void ForRow(T* out, std::int64_t n, bool stream, const Value& value) {
+HWY_INLINE void ForCachedRow(T* out, std::int64_t n, const Value& value) {
   const hn::CappedTag<NormParameter<T>, kLimit> d;
   constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
   if (n >= lanes) {
     std::int64_t i = 0;
-    if (stream) {
-      // No byte of a line twice: one that has gone past the caches would come back for it.
-      constexpr auto bytes = static_cast<std::size_t>(lanes) * sizeof(T);
-      const std::size_t before = reinterpret_cast<std::uintptr_t>(out) % bytes;
-      i = static_cast<std::int64_t>((bytes - before) % bytes / sizeof(T));
-      ForPartOfVector<kLimit>(out, 0, i, value);
-      for (; i + lanes <= n; i += lanes) store<true>(value(d, i), d, out + i);
-      ForPartOfVector<kLimit>(out, i, n, value);
-      return;
-    }
     for (; i + 2 * lanes < n; i += lanes) store(value(d, i), d, out + i);
     const auto first = value(d, i), last = value(d, n - lanes);
     store(first, d, out + i);
     store(last, d, out + n - lanes);
     return;
   }
-  if constexpr (lanes > 1) ForRow<static_cast<std::size_t>(lanes / 2)>(out, n, false, value);
+  if constexpr (lanes > 1) {
+    ForCachedRow<static_cast<std::size_t>(lanes / 2)>(out, n, value);
+  }
 }
+
+// The same for begin <= i < end.
+template <class T, class Value>
+HWY_INLINE void ForPartOfRow(T* out, std::int64_t begin, std::int64_t end, const Value& value) {
+  const auto from_begin = [begin, value](auto d, std::int64_t i)
+                              EVENROW_INLINE { return value(d, begin + i); };
+  ForCachedRow<hn::MaxLanes(hn::ScalableTag<NormParameter<T>>())>(out + begin, end - begin,
+                                                                  from_begin);
+}
+
+// The same for a whole row; `stream`: past the caches, then out is no input. A line goes one way or
+// the other: one that has gone past the caches would come back for another byte.
 template <class T, class Value>
 HWY_INLINE void ForRow(T* out, std::int64_t n, bool stream, const Value& value) {
-  ForRow<hn::MaxLanes(hn::ScalableTag<NormParameter<T>>())>(out, n, stream, value);
+  constexpr std::int64_t kLine = 64 / sizeof(T);
+  if (!stream || n < 2 * kLine) return ForPartOfRow(out, 0, n, value);
+  const hn::ScalableTag<NormParameter<T>> d;
+  constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
+  const auto address = reinterpret_cast<std::uintptr_t>(out) / sizeof(T);
+  const auto head = static_cast<std::int64_t>(-address % kLine);
+  const std::int64_t end = head + (n - head) / kLine * kLine;
+  ForPartOfRow(out, 0, head, value);
+  for (std::int64_t i = head; i < end; i += lanes) store<true>(value(d, i), d, out + i);
+  ForPartOfRow(out, end, n, value);
 }
 
 // visit(d, i) for whole vectors of at most kLimit lanes from `at` on, then for narrower ones: every

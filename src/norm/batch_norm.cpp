@@ -128,14 +128,17 @@ kernels::ChannelGradient<C> from(const kernels::ChannelGradient<C>& k, std::int6
 
 // Where the bits of a relu lie, by the shape alone: forward and backward strides may differ. A
 // segment begins a byte, but for short ones.
+template <class T>
 norm::StridedBits bits(const norm::View& view, std::uint8_t* data) noexcept {
-  const std::int64_t channel = norm::short_segments(view) || view.channels_last
+  const std::int64_t channel = norm::short_segments<T>(view) || view.channels_last
                                    ? view.inner
                                    : 8 * core::block_count(view.inner, 8);
   return {data, core::block_count(view.channels * channel, 8), channel};
 }
+template <class T>
 std::size_t bytes_of_bits(const norm::View& view) noexcept {
-  return static_cast<std::size_t>(view.outer * bits(view, nullptr).outer + kernels::kBitsPadding);
+  return static_cast<std::size_t>(view.outer * bits<T>(view, nullptr).outer +
+                                  kernels::kBitsPadding);
 }
 
 // What the gradient of a batch without a valid column is: 0.
@@ -245,7 +248,7 @@ void batch_norm_train(const BatchNormTrain<T>& t, const NormOptions& options,
   // What may run out of memory comes first: then `saved` is as it was.
   BatchNormSaved::State& state = BatchNormSaved::State::reuse(saved);
   const bool keep_bits = forward.relu && forward.residual.data != nullptr;
-  const std::size_t bytes = keep_bits ? bytes_of_bits(view) : 0;
+  const std::size_t bytes = keep_bits ? bytes_of_bits<T>(view) : 0;
   state.mean.reserve(static_cast<std::size_t>(view.channels));
   state.biased_variance.reserve(static_cast<std::size_t>(view.channels));
   state.relu_bits.reserve(bytes);
@@ -260,7 +263,7 @@ void batch_norm_train(const BatchNormTrain<T>& t, const NormOptions& options,
   state.mean.assign(static_cast<std::size_t>(view.channels), 0.0);
   state.biased_variance.assign(static_cast<std::size_t>(view.channels), 0.0);
   state.relu_bits.resize(bytes);
-  if (keep_bits) forward.bits = bits(view, state.relu_bits.data());
+  if (keep_bits) forward.bits = bits<T>(view, state.relu_bits.data());
 
   const kernels::Normalization<C> with{state.mean.data(), state.biased_variance.data(), options.eps,
                                        parameters(t.gamma), parameters(t.beta)};
@@ -308,7 +311,7 @@ void batch_norm_backward(const BatchNormBackward<T>& t, const BatchNormSaved& sa
   backward.k = k.backward;
   if (!state->relu_bits.empty()) {
     // Only read here; the loops' tensors have one type for both directions.
-    backward.bits = bits(view, const_cast<std::uint8_t*>(state->relu_bits.data()));
+    backward.bits = bits<T>(view, const_cast<std::uint8_t*>(state->relu_bits.data()));
   }
   with_loop<T>(view, workspace, threads, [&](auto& loop) {
     loop.backward(backward, k.dbeta, k.dgamma, [&](std::int64_t c, std::int64_t channels) {

@@ -102,24 +102,26 @@ class RowLoop {
   // Contiguous bytes from which on memory is read at full speed.
   static constexpr std::int64_t kWorthFetching = 49152;
   static constexpr std::int64_t kResidualAhead = 2048 / kBytes;
-  // Values of all short segments that are mapped together.
+  // Values of all short segments that are mapped together, and at most, where 8 have to be.
   static constexpr std::int64_t kFlatWidth = 1024;
+  static constexpr std::int64_t kFlatMost = std::max(kFlatWidth, 8 * kShort<T>);
 
   // Short segments without padding, some channels of them: as a channels-last tensor of which a
   // column is what these channels have in one outer index, and every value a channel of its own.
   // That loop has no ends of short rows.
   bool flat() const noexcept {
-    return short_segments(view_) && count_ == view_.columns() && runs_.weights == nullptr;
+    return short_segments<T>(view_) && count_ == view_.columns() && runs_.weights == nullptr;
   }
   template <class... Tensors>
   bool gapless(const Tensors&... tensors) const noexcept {
     return ((tensors.data == nullptr || tensors.channel == view_.inner) && ...);
   }
   // Channels that are mapped by one task: a multiple of so many, if not the last ones. Where bits
-  // lie without gaps they begin a byte then that no other task writes, and the columns of dense
-  // tensors begin lines.
+  // lie without gaps, those of 8 channels begin a byte that no other task writes; and what 16 have
+  // of a dense tensor begins a line.
   std::int64_t channels_apart(const StridedBits& bits) const noexcept {
-    return bits.data != nullptr && short_segments(view_) ? 16 : 1;
+    if (bits.data == nullptr || !short_segments<T>(view_)) return 1;
+    return 16 * view_.inner <= kFlatWidth ? 16 : 8;
   }
   // Nothing has read it before: it comes from memory while it is added.
   static kernels::Rows<const T> residual_rows(const Forward<T>& t, std::int64_t c) noexcept {
@@ -149,7 +151,7 @@ class RowLoop {
                       const kernels::ColumnRange& range, std::int64_t ahead) const {
     const C* const all[] = {t.k.center, t.k.scale, t.k.shift};
     const std::int64_t width = channels * view_.inner;
-    C k[3 * kFlatWidth];
+    C k[3 * kFlatMost];
     spread(all, c, channels, k);
     kernels::column_normalize<T>(as_columns(t.x.rows(c, ahead)), as_columns(residual_rows(t, c)),
                                  as_columns(t.y.rows(c)), segments_, flattened(range), width,
@@ -161,7 +163,7 @@ class RowLoop {
     const C* const all[] = {t.k.center,       t.k.a,           t.k.b,          t.k.c,
                             t.forward.center, t.forward.scale, t.forward.shift};
     const std::int64_t width = channels * view_.inner;
-    C k[7 * kFlatWidth];
+    C k[7 * kFlatMost];
     const bool recompute = t.relu && t.bits.data == nullptr;
     spread(std::span(all, recompute ? 7 : 4), c, channels, k);
     const kernels::ChannelAffine<C> forward{k + 4 * width, k + 5 * width, k + 6 * width};
@@ -311,8 +313,8 @@ class RowLoop {
     const std::int64_t segment = view_.inner * kBytes;
     std::int64_t group = kInL1 / slab;
     if (view_.outer > 1 && segment < kWorthFetching) {
-      group = short_segments(view_) ? kFlatWidth / view_.inner
-                                    : core::block_count(kWorthFetching, segment);
+      group = short_segments<T>(view_) ? kFlatWidth / view_.inner
+                                       : core::block_count(kWorthFetching, segment);
       while (group > 1 && !two_fit_core(group * inputs)) --group;
     }
     if (threads_ > 1) group = std::min(group, view_.channels / (4 * threads_));

@@ -15,8 +15,9 @@ TYPED_TEST_SUITE(SameBits, Elements);
 // Large enough for several tasks of every kind: chunks of a row, blocks of channels, leaves.
 const std::vector<NormShape>& shapes() {
   static const std::vector<NormShape> all = {
-      {1, 1, 140000}, {1, 2, 66001}, {1, 200, 150}, {20, 17, 130}, {300, 5, 49}, {6, 300, 49},
-      {2, 2, 40000},  {3000, 9, 1},  {600, 300, 1}, {2, 9000, 1},  {10, 4, 1},
+      {1, 1, 140000}, {1, 2, 66001}, {1, 200, 150}, {20, 17, 130}, {300, 5, 49},
+      {6, 300, 49},   {5, 140, 127}, {3, 130, 255}, {2, 2, 40000}, {3000, 9, 1},
+      {600, 300, 1},  {2, 9000, 1},  {10, 4, 1},
   };
   return all;
 }
