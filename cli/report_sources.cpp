@@ -107,6 +107,7 @@ report::RunData ReportReader::run_without_errors(const Run& run) {
     data.seconds = result_number(*run.result, "seconds");
     data.observe_seconds = result_number(*run.result, "observe_seconds");
     data.observe_fraction = result_number(*run.result, "observe_fraction");
+    if (run.result->contains("version")) data.version = run.result->at("version");
   }
   return data;
 }

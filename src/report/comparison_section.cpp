@@ -90,6 +90,17 @@ const UsableRange* range_of(const ComparisonData& comparison, const std::string&
   return found == comparison.ranges.end() ? nullptr : &*found;
 }
 
+// A range of seeds has no ends: it is how many are good enough.
+std::string seeds_finding(const ComparisonData& comparison) {
+  std::string text = fmt::format("Within {} points of the best of all results are ",
+                                 number(100 * comparison.margin));
+  for (const UsableRange& range : comparison.ranges) {
+    text += fmt::format("{}{} of {} seeds {}", &range == &comparison.ranges.front() ? "" : ", ",
+                        number(range.size), comparison.values.size(), norm_label(range.norm));
+  }
+  return text + ".";
+}
+
 std::string range_finding(const ComparisonData& comparison) {
   std::string text = "The usable range is ";
   for (std::size_t i = 0; i < comparison.ranges.size(); ++i) {
@@ -161,21 +172,24 @@ void add_sensitivity(std::vector<Block>& blocks, const ComparisonData& compariso
     diverged += std::ssize(crosses.x);
     if (!crosses.x.empty()) chart.lines.push_back(std::move(crosses));
   }
-  std::string note = fmt::format(
-      "Lines: means over the seeds, bands from the worst to the best seed. Thick bars: where a "
-      "line "
-      "is at most {} points below the best of all results.",
-      number(100 * comparison.margin));
+  const bool of_seeds = comparison.vary == "seed";
+  std::string note =
+      of_seeds ? "A seed is where the initial weights and the order of examples come from."
+               : fmt::format(
+                     "Lines: means over the seeds, bands from the worst to the best seed. Thick "
+                     "bars: where a line is at most {} points below the best of all results.",
+                     number(100 * comparison.margin));
   if (diverged > 0) {
     note +=
         fmt::format(" {} of {} runs diverged and count as 0.", diverged, comparison.runs.size());
   }
   std::string title = words.axis;
   title[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(title[0])));
-  blocks.push_back(Figure{.title = title + " and result",
-                          .finding = range_finding(comparison),
-                          .chart = std::move(chart),
-                          .note = note});
+  blocks.push_back(
+      Figure{.title = title + " and result",
+             .finding = of_seeds ? seeds_finding(comparison) : range_finding(comparison),
+             .chart = std::move(chart),
+             .note = note});
 }
 
 // How a quantity goes with the batch size. Of all pairs of sizes, how many have it larger for the

@@ -204,7 +204,7 @@ Grid results_grid(const std::vector<RunData>& runs) {
 
 std::vector<Block> configuration_blocks(const std::vector<RunData>& runs) {
   Grid times{.caption = "Times",
-             .headers = {"run", "state", "epochs", "training", "an epoch", "observing"},
+             .headers = {"run", "Evenrow", "state", "epochs", "training", "an epoch", "observing"},
              .rows = {}};
   for (const RunData& run : runs) {
     double epoch_seconds = 0;
@@ -218,7 +218,7 @@ std::vector<Block> configuration_blocks(const std::vector<RunData>& runs) {
                        ? ""
                        : fmt::format(" ({} of the steps' time)", percent(run.observe_fraction, 1)));
     times.rows.push_back(
-        {run.label,
+        {run.label, run.version.empty() ? "-" : run.version,
          run.finished ? "finished" : fmt::format("stopped at {} of {}", epochs, run.planned_epochs),
          count(epochs), duration(run.seconds),
          epochs > 0 ? duration(epoch_seconds / static_cast<double>(epochs)) : "-", observing});

@@ -78,6 +78,7 @@ struct RunData {
   std::vector<RunObservation> observations{};
   std::vector<RunScore> scores{};
   double seconds = kNone, observe_seconds = kNone, observe_fraction = kNone;
+  std::string version{};  ///< Of Evenrow, that trained it; empty when it is not known.
   std::optional<RunErrors> errors{};
   // Filled by label_runs():
   std::string label{};

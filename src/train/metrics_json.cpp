@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "evenrow/evenrow.h"
 #include "io/names.hpp"
 #include "nn/names.hpp"
 
@@ -100,7 +101,8 @@ Json to_json(const Observation& observation) {
 
 Json to_json(const TrainResult& result) {
   const Task task = result.model.task;
-  Json json = {{"task", core::name_of(task)},
+  Json json = {{"version", evenrow_version()},
+               {"task", core::name_of(task)},
                {"epochs", result.epochs.size()},
                {"seconds", result.seconds},
                {"skipped_steps", result.skipped_steps},

@@ -72,11 +72,17 @@ TEST_F(Report, PagesInABrowser) {
   const Outcome tuned = place_.run(
       {"tune", "flowers.csv", "--trials", "16", "--epochs", "3", "--refine", "--out", "study"});
   ASSERT_EQ(tuned.exit, 0) << tuned.err;
+  for (const auto& [vary, values] : {std::pair{"lr", "1e-3,0.1,1e30"}, {"seed", "1,2"}}) {
+    const Outcome compared = place_.run({"compare", "flowers.csv", "--vary", vary, "--values",
+                                         values, "--hidden", "8", "--epochs", "2", "--out", vary});
+    ASSERT_EQ(compared.exit, 0) << compared.err;
+  }
 
   for (const auto& [page, folders] : std::vector<std::pair<std::string, std::vector<std::string>>>{
            {"pair.html", {"batch", "none/"}},
            {"images.html", {"images"}},
            {"study.html", {"study"}},
+           {"rates.html", {"lr", "seed"}},
            {"other.html", {"sizes", "houses"}}}) {
     std::vector<std::string> words = folders;
     words.insert(words.end(), {"-o", page});
@@ -85,10 +91,18 @@ TEST_F(Report, PagesInABrowser) {
     EXPECT_EQ(outcome.out, page + "\n");
   }
   const std::string pair = place_.read("pair.html");
-  EXPECT_THAT(pair, AllOf(HasSubstr("2 runs: batch, none."), HasSubstr("Errors without batch norm"),
+  std::string version = place_.run({"--version"}).out;  // "evenrow 1.2.3\n"
+  version = "<td>" + version.substr(8, version.size() - 9) + "</td>";
+  EXPECT_THAT(pair, AllOf(HasSubstr("2 runs: batch, none."), HasSubstr("Configuration and time"),
+                          HasSubstr(version), HasSubstr("Errors without batch norm"),
                           HasSubstr("In block 2 the median"), HasSubstr("Rows that were wrong"),
                           HasSubstr("&lt;/script&gt;&lt;img"), Not(HasSubstr(kEvil))));
-  EXPECT_THAT(place_.read("images.html"), HasSubstr("Confusion matrix"));
+  EXPECT_THAT(place_.read("images.html"),
+              AllOf(HasSubstr("Confusion matrix"), HasSubstr("Images that were wrong")));
+  EXPECT_THAT(place_.read("rates.html"),
+              AllOf(HasSubstr("Learning rate and result"), HasSubstr("The usable range is "),
+                    HasSubstr("runs diverged and count as 0"), HasSubstr("Seed and result"),
+                    HasSubstr(" of 2 seeds without batch norm")));
   EXPECT_THAT(place_.read("other.html"),
               AllOf(HasSubstr("Gap between training"), HasSubstr("Predictions beside the truth"),
                     HasSubstr("Rows with the largest errors"), HasSubstr("1 of 4 runs diverged")));
@@ -108,9 +122,10 @@ TEST_F(Report, PagesInABrowser) {
                  "<canvas width=\"3000\" height=\"9\"></canvas>"
                  "<figure><p class=\"finding\">It is - here.</p></figure>");
   place_.write("broken.html", broken);
-  run_python("report_pages.py", {(place_ / "pair.html").string(), (place_ / "images.html").string(),
-                                 (place_ / "study.html").string(), (place_ / "other.html").string(),
-                                 "--broken", (place_ / "broken.html").string()});
+  run_python("report_pages.py",
+             {(place_ / "pair.html").string(), (place_ / "images.html").string(),
+              (place_ / "study.html").string(), (place_ / "rates.html").string(),
+              (place_ / "other.html").string(), "--broken", (place_ / "broken.html").string()});
 #endif
 }
 

@@ -12,8 +12,12 @@
 namespace evenrow::report {
 namespace {
 
+using testing::_;
+using testing::Contains;
+using testing::ElementsAre;
 using testing::EndsWith;
 using testing::HasSubstr;
+using testing::Not;
 
 RunData run_of(const std::string& norm, std::vector<double> accuracies) {
   RunData run{.folder = "runs/" + norm, .config = {{"norm", norm}, {"seed", "1"}}};
@@ -71,6 +75,25 @@ TEST(Labels, SayWhatDiffers) {
   EXPECT_EQ(runs[0].label, "none");  // nothing differs: the folder
   EXPECT_EQ(phrase("with batch norm"), "with batch norm");
   EXPECT_EQ(phrase("lr 0.1"), "for lr 0.1");
+}
+
+TEST(Configuration, TellsOptionsVersionsAndTimes) {
+  std::vector<RunData> runs{run_of("none", {0.8, 0.9}), run_of("batch", {0.8})};
+  runs[0].version = "1.2.3";
+  runs[0].finished = true;
+  runs[0].seconds = 2;
+  runs[1].planned_epochs = 5;
+  label_runs(runs);
+  const auto blocks = configuration_blocks(runs);
+  const auto& times = std::get<Grid>(blocks[0]);
+  EXPECT_THAT(times.headers, ElementsAre("run", "Evenrow", "state", "epochs", "training",
+                                         "an epoch"));  // nothing was observed
+  EXPECT_THAT(
+      times.rows,
+      ElementsAre(ElementsAre("without batch norm", "1.2.3", "finished", "2", "2.0 s", "1.0 s"),
+                  ElementsAre("with batch norm", "-", "stopped at 1 of 5", "1", _, "1.0 s")));
+  EXPECT_THAT(std::get<Grid>(blocks[1]).rows, Contains(ElementsAre("norm", "none", "batch")));
+  EXPECT_THAT(std::get<Grid>(blocks[2]).rows, Contains(ElementsAre("seed", "1", "1")));
 }
 
 TEST(Curves, CompareTwoRuns) {
@@ -184,6 +207,20 @@ TEST(Comparison, SaysTheUsableRange) {
   EXPECT_THAT(findings(comparison_blocks(data))[0], HasSubstr("batch norm made it narrower by 1"));
   data.ranges[0].low = kNone;
   EXPECT_THAT(findings(comparison_blocks(data))[0], HasSubstr("is no value without batch norm"));
+}
+
+TEST(Comparison, CountsTheSeeds) {
+  ComparisonData data = comparison();
+  data.vary = "seed";
+  data.values = {1, 2};
+  for (UsableRange& range : data.ranges) range.low = range.high = kNone;
+  data.ranges[0].size = 1;
+  data.ranges[1].size = 2;
+  const auto blocks = comparison_blocks(data);
+  EXPECT_EQ(findings(blocks)[0],
+            "Within 2 points of the best of all results are 1 of 2 seeds without batch norm, 2 of "
+            "2 seeds with batch norm.");
+  EXPECT_THAT(std::get<Figure>(blocks[1]).note, Not(HasSubstr("bars")));
 }
 
 // Gaps in points at 16, 32, 64, ..., with batch norm and without.
