@@ -144,6 +144,11 @@ TEST(Observe, SeesWhatTheNetworkComputed) {
           EXPECT_EQ(seen.units, step.spec.blocks[b].units);
           EXPECT_EQ(seen.input.count, 33 * (b == 0 ? 7 : 9));
           EXPECT_EQ(seen.activation_input.count, 33 * seen.units);
+          const std::span<const float> input =
+              b == 0 ? std::span<const float>(step.x) : step.pass.block(b - 1).output;
+          EXPECT_EQ(seen.input.quantiles, distribution_of(input).quantiles);
+          EXPECT_EQ(seen.activation_input.quantiles,
+                    distribution_of(view.activation_input).quantiles);
           EXPECT_EQ(seen.norm.has_value(), norm == Norm::batch && b < 2);
           EXPECT_EQ(seen.dead_units.has_value(), activation == Activation::relu && b < 2);
           for (const auto& [kind, value] : seen.gradient_norms) squares += value * value;
