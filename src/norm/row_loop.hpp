@@ -297,6 +297,7 @@ class RowLoop {
     }
   }
 
+  // As many channels in whole multiples of `apart`: at least one, or all there are.
   std::int64_t whole_items(std::int64_t group, std::int64_t apart) const noexcept {
     return std::min(std::max(group / apart, std::int64_t{1}) * apart, view_.channels);
   }
