@@ -96,10 +96,8 @@ class Writer {
 
   void write(const Figure& figure) {
     const std::size_t id = charts.size();
-    html += fmt::format(
-        "<figure aria-labelledby=\"f{0}\">\n<h3 id=\"f{0}\">{1}</h3>\n<p "
-        "class=\"finding\">{2}</p>\n",
-        id, escaped(figure.title), escaped(figure.finding));
+    html += fmt::format("<figure aria-labelledby=\"f{0}\">\n<h3 id=\"f{0}\">{1}</h3>\n", id,
+                        escaped(figure.title));
     const std::string label = escaped(figure.title + ". " + figure.finding);
     const auto* bands = std::get_if<BandChart>(&figure.chart);
     if (bands != nullptr) {
@@ -119,6 +117,7 @@ class Writer {
           parallel ? " parallel" : "", id, label);
       if (parallel) html += "</div>\n";
     }
+    html += fmt::format("<p class=\"finding\">{}</p>\n", escaped(figure.finding));
     if (!figure.note.empty()) {
       html += fmt::format("<p class=\"note\">{}</p>\n", escaped(figure.note));
     }
