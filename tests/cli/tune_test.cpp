@@ -6,12 +6,16 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "cli/program.hpp"
+#include "report/numbers.hpp"
 
 namespace evenrow::test {
 namespace {
@@ -50,8 +54,43 @@ class Tune : public testing::Test {
     return text;
   }
 
+  // The lines of the journal that do this: 4 begins a trial, 6 ends it, 8 notes something of it.
+  std::vector<nlohmann::json> journal(const std::string& out, int op_code) {
+    std::vector<nlohmann::json> found;
+    std::istringstream lines(place_.read(out + "/journal.log"));
+    for (std::string line; std::getline(lines, line);) {
+      if (auto json = nlohmann::json::parse(line); json["op_code"] == op_code) {
+        found.push_back(std::move(json));
+      }
+    }
+    return found;
+  }
+
+  // Number and value of the trials that are complete, from the lowest value.
+  std::vector<std::pair<double, int>> complete_trials(const std::string& out) {
+    std::vector<std::pair<double, int>> trials;
+    for (const auto& end : journal(out, 6)) {
+      if (end["state"] == 1) trials.emplace_back(end["values"][0], end["trial_id"]);
+    }
+    std::ranges::sort(trials);
+    return trials;
+  }
+
   Workplace place_;
 };
+
+// Number and value of the trials in the table of the best.
+std::vector<std::pair<int, std::string>> best_rows(const std::string& text) {
+  std::vector<std::pair<int, std::string>> rows;
+  std::istringstream lines(text.substr(text.find("\ntrial  ") + 1));
+  std::string line;
+  std::getline(lines, line);
+  while (std::getline(lines, line) && !line.empty()) {
+    std::istringstream words(line);
+    words >> rows.emplace_back().first >> rows.back().second;
+  }
+  return rows;
+}
 
 TEST_F(Tune, EndsWithATableAndOptionsToTrainWith) {
   const Outcome late = place_.run(tune("study", {"--norm", "batch", "--timeout", "1e-9"}));
@@ -76,6 +115,37 @@ TEST_F(Tune, EndsWithATableAndOptionsToTrainWith) {
   EXPECT_EQ(place_.run(tune("study", {"--norm", "batch"})).out.find("12 trials"), 1u);
   EXPECT_EQ(place_.run(tune("study", {"--norm", "batch", "--trials", "14"})).out.find("14 trials"),
             1u);
+}
+
+TEST_F(Tune, NeverLooksAtTestData) {
+  ASSERT_EQ(place_.run(tune("without", {"--jobs", "1", "--trials", "6"})).exit, 0);
+  place_.write("other.csv", flowers_csv({"virginica", "setosa", "\"Iris, blue\""}));
+  for (const char* test : {"missing.csv", "other.csv"}) {
+    const std::string out = std::string("with-") + test;
+    const Outcome outcome = place_.run(tune(out, {"--jobs", "1", "--trials", "6", "--test", test}));
+    EXPECT_EQ(outcome.exit, 0) << outcome.err;
+    EXPECT_EQ(results(out), results("without")) << test;
+  }
+  // Nor is it another study.
+  const Outcome same = place_.run(tune("without", {"--trials", "6", "--test", "missing.csv"}));
+  EXPECT_EQ(same.exit, 0) << same.err;
+  EXPECT_THAT(same.err, HasSubstr("6 of them finished before"));
+}
+
+TEST_F(Tune, RegressionHasTheLowestErrorOrTheHighestR2) {
+  place_.write("houses.csv", houses_csv());
+  for (const std::string metric : {"rmse", "r2"}) {
+    std::vector<std::string> words{"tune",     "houses.csv", "--trials", "6",
+                                   "--epochs", "3",          "--out",    metric};
+    if (metric != "rmse") words.insert(words.end(), {"--metric", metric});
+    const Outcome outcome = place_.run(words);
+    ASSERT_EQ(outcome.exit, 0) << outcome.err;
+    EXPECT_THAT(outcome.out, HasSubstr("The best by validation " + metric + ":"));
+    const auto trials = complete_trials(metric);
+    ASSERT_GE(trials.size(), 2u);
+    const auto& best = metric == "rmse" ? trials.front() : trials.back();
+    EXPECT_EQ(best_rows(outcome.out).at(0), std::pair(best.second, report::number(best.first)));
+  }
 }
 
 TEST_F(Tune, RefinesAndSaysWhat) {
