@@ -148,6 +148,92 @@ TEST_F(Tune, RegressionHasTheLowestErrorOrTheHighestR2) {
   }
 }
 
+TEST_F(Tune, NormsAreSearchedOrFixed) {
+  ASSERT_EQ(place_.run(tune("both", {"--norm", "batch,none"})).exit, 0);
+  std::map<int, int> trials;  // by norm
+  for (const auto& trial : journal("both", 4)) {
+    const std::string norm = trial["distributions"]["norm"];
+    EXPECT_EQ(nlohmann::json::parse(norm)["attributes"]["choices"].dump(), R"(["batch","none"])");
+    const int choice = trial["params"]["norm"];
+    ++trials[choice];
+    EXPECT_EQ(trial["params"].contains("norm_new_weight"), choice == 0);
+  }
+  EXPECT_EQ(trials.size(), 2u);
+  EXPECT_EQ(trials[0] + trials[1], 12);
+
+  ASSERT_EQ(place_.run(tune("none", {"--norm", "none", "--trials", "6"})).exit, 0);
+  for (const auto& trial : journal("none", 4)) {
+    for (const auto& [name, value] : trial["params"].items()) {
+      EXPECT_FALSE(name.starts_with("norm")) << name;
+    }
+  }
+  EXPECT_THAT(place_.read("none/best.toml"), HasSubstr("\nnorm = \"none\"\n"));
+}
+
+TEST_F(Tune, TableHasTheTenBest) {
+  const Outcome outcome = place_.run(tune("study", {"--pruner", "none"}));
+  ASSERT_EQ(outcome.exit, 0) << outcome.err;
+  auto trials = complete_trials("study");
+  ASSERT_EQ(trials.size(), 12u);
+  // Of equals the first trial is the better one.
+  std::ranges::stable_sort(trials, std::greater{}, [](const auto& trial) { return trial.first; });
+  const auto rows = best_rows(outcome.out);
+  ASSERT_EQ(rows.size(), 10u);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    EXPECT_EQ(rows[i].first, trials[i].second) << i;
+    EXPECT_EQ(rows[i].second + " %", report::percent(trials[i].first)) << i;
+  }
+}
+
+TEST_F(Tune, TimeoutEndsWithWhatThereIsAndTheSameCommandGoesOn) {
+  const auto words = tune("study", {"--trials", "10000", "--timeout", "1"});
+  std::size_t before = 0;
+  for (int call = 0; call < 2; ++call) {
+    const Outcome outcome = place_.run(words);
+    ASSERT_EQ(outcome.exit, 0) << outcome.err;
+    EXPECT_FALSE(best_rows(outcome.out).empty());
+    EXPECT_THAT(place_.read("study/best.toml"), HasSubstr("\nlr = "));
+    if (call > 0) {
+      EXPECT_THAT(outcome.err, HasSubstr(std::to_string(before) + " of them finished before"));
+    }
+    const std::size_t ended = journal("study", 6).size();
+    EXPECT_GT(ended, before);
+    EXPECT_LT(ended, 10000u);
+    before = ended;
+  }
+}
+
+TEST_F(Tune, DivergedTrialsFailAndTheOthersEnd) {
+  place_.write("rates.toml", "[lr]\nlow = 1e-3\nhigh = 1e30\n");
+  const Outcome outcome = place_.run(tune("study", {"--space", "rates.toml", "--optimizer", "sgd",
+                                                    "--norm", "none", "--pruner", "none"}));
+  ASSERT_EQ(outcome.exit, 0) << outcome.err;
+  const std::size_t complete = complete_trials("study").size();
+  const auto failures = journal("study", 8);
+  EXPECT_GE(complete, 1u);
+  EXPECT_GE(failures.size(), 1u);
+  EXPECT_EQ(complete + failures.size(), 12u);
+  for (const auto& failure : failures) {
+    EXPECT_THAT(failure["user_attr"]["failure"].get<std::string>(),
+                HasSubstr("loss or gradients were not finite"));
+  }
+  EXPECT_THAT(outcome.out, HasSubstr(std::to_string(failures.size()) + " failed."));
+}
+
+TEST_F(Tune, NoTrialThatEndsIsAnError) {
+  place_.write("one.toml", "[batch_size]\nvalues = [1]\n");
+  const auto words = tune("study", {"--space", "one.toml", "--norm", "batch", "--trials", "2"});
+  for (int call = 0; call < 2; ++call) {  // there is nothing to go on with
+    const Outcome outcome = place_.run(words);
+    EXPECT_EQ(outcome.exit, 5);
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_EQ(line_count(outcome.err), call == 0 ? 4 : 2) << outcome.err;  // plan, trials, error
+    EXPECT_THAT(outcome.err, HasSubstr("\nevenrow: error: study: no trial came to its end, "
+                                       "2 of 2 failed; the first: \"batch_size is 1"));
+    EXPECT_FALSE(place_.has("study/best.toml"));
+  }
+}
+
 TEST_F(Tune, RefinesAndSaysWhat) {
   const Outcome outcome = place_.run(tune("study", {"--refine", "--norm", "batch"}));
   ASSERT_EQ(outcome.exit, 0) << outcome.err;
