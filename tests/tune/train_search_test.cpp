@@ -7,10 +7,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cmath>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <random>
 
 #include "support/python.hpp"
 #include "support/temporary_folder.hpp"
@@ -117,49 +119,62 @@ pid_t start_search(const TrainingSearch& search, const std::filesystem::path& fo
   ::_exit(code);
 }
 
+// Of a search that is done: every trial began and ended once, and told no epoch twice.
+void expect_nothing_ran_twice(const std::filesystem::path& journal, std::size_t trials) {
+  std::size_t begun = 0;
+  std::map<std::int64_t, int> ended;
+  std::map<std::pair<std::int64_t, std::int64_t>, int> reported;
+  std::ifstream lines(journal);
+  for (std::string line; std::getline(lines, line);) {
+    const auto json = nlohmann::json::parse(line);
+    if (json["op_code"] == 4) ++begun;
+    if (json["op_code"] == 6) ++ended[json["trial_id"]];
+    if (json["op_code"] == 7) ++reported[{json["trial_id"], json["step"]}];
+  }
+  EXPECT_EQ(begun, trials);
+  EXPECT_EQ(ended.size(), trials);
+  for (const auto& [trial, count] : ended) EXPECT_EQ(count, 1) << trial;
+  for (const auto& [epoch, count] : reported) {
+    EXPECT_EQ(count, 1) << "trial " << epoch.first << ", epoch " << epoch.second;
+  }
+}
+
 TEST(TrainSearch, KilledAtAnyTimeNothingFinishedIsLostOrRunsTwice) {
   const TemporaryFolder folder;
   TrainingSearch search = small_search(write_classes(folder), 16);
   search.search.refine = true;
   search.checkpoint_interval = std::chrono::milliseconds(2);
   SearchObserver silent;
+  const auto start = std::chrono::steady_clock::now();
   const SearchResult whole = tuning::search_training(search, folder / "whole", silent);
-  const auto killed = folder / "killed";
+  const std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - start;
+  const unsigned seed = std::random_device()();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<> pause(0, took.count() / 4);
+  const auto killed = folder / "killed", journal = killed / "journal.log";
   const auto in_second_round = [&] {  // its first trials have begun
-    return std::filesystem::exists(killed / "journal.log") &&
-           read_text(killed / "journal.log").find("\"evenrow:trial\":10}") != std::string::npos;
+    return std::filesystem::exists(journal) &&
+           read_text(journal).find("\"evenrow:trial\":10}") != std::string::npos;
   };
-  for (const useconds_t pause : {30000u, 5000u, 60000u, 45000u, 0u}) {
+  int kills = 0;
+  for (int round = 0; round < 5; ++round) {
     const pid_t child = start_search(search, killed);
-    ::usleep(pause);
-    for (int wait = 0; pause == 0 && wait < 5000 && !in_second_round(); ++wait) ::usleep(1000);
+    ::usleep(static_cast<useconds_t>(pause(random)));
+    for (int wait = 0; round == 4 && wait < 5000 && !in_second_round(); ++wait) ::usleep(1000);
     ::kill(child, SIGKILL);
-    ::waitpid(child, nullptr, 0);
-    if (!std::filesystem::exists(killed / "journal.log") ||
-        read_text(killed / "journal.log").empty()) {
-      continue;
-    }
-    ASSERT_NO_FATAL_FAILURE(run_python("optuna_peer.py", {"dump", killed / "journal.log", "evenrow",
-                                                          (folder / "out.json").string()}));
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    kills += WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? 1 : 0;
+    if (!std::filesystem::exists(journal) || read_text(journal).empty()) continue;
+    ASSERT_NO_FATAL_FAILURE(
+        run_python("optuna_peer.py", {"dump", journal, "evenrow", (folder / "out.json").string()}));
   }
+  EXPECT_GE(kills, 1);
   const SearchResult rest = tuning::search_training(search, killed, silent);
   expect_same_trials(whole.study, rest.study);
   EXPECT_FALSE(std::filesystem::exists(killed / "checkpoints"));
-  std::map<std::int64_t, int> begun, ended;
-  std::map<std::string, int> reported;
-  std::ifstream lines(killed / "journal.log");
-  for (std::string line; std::getline(lines, line);) {
-    if (line.starts_with("{\"op_code\":4")) ++begun[std::ssize(begun)];
-    if (line.starts_with("{\"op_code\":6")) {
-      const std::size_t at = line.find("\"trial_id\":") + 11;
-      ++ended[std::stoll(line.substr(at))];
-    }
-    if (line.starts_with("{\"op_code\":7")) ++reported[line.substr(line.find("\"trial_id\""))];
-  }
-  EXPECT_EQ(begun.size(), 16u);
-  EXPECT_EQ(ended.size(), 16u);
-  for (const auto& [trial, count] : ended) EXPECT_EQ(count, 1) << trial;
-  for (const auto& [epoch, count] : reported) EXPECT_EQ(count, 1) << epoch;
+  expect_nothing_ran_twice(journal, 16);
 }
 
 // The trial that is running when the search is killed has a checkpoint, and goes on from there.
@@ -193,30 +208,50 @@ TEST(TrainSearch, KilledTrialIsGoneOnWith) {
   EXPECT_EQ(again.validation->accuracy, best_trial(rest.study)->value);
 }
 
-TEST(TrainSearch, KilledWorkerIsAFailedTrialAndTheOthersGoOn) {
+TEST(TrainSearch, KilledWorkersAreFailedTrialsAndTheOthersGoOn) {
   const TemporaryFolder folder;
   TrainingSearch search = small_search(write_classes(folder), 6);
   search.training.epochs = 27;
-  // Kills the first worker that it sees, from its own process.
+  search.search.pruner = Pruner::none;
+  // Kills three workers from its own process: the first that it sees, the others after so many more
+  // looks (one at each report, of which a trial makes 27).
   struct Killer : SearchObserver {
     bool stop_requested() override {
       std::ifstream children("/proc/self/task/" + std::to_string(::getpid()) + "/children");
       pid_t child = 0;
-      if (!killed && children >> child) killed = ::kill(child, SIGKILL) == 0;
+      if (kills == 3 || !(children >> child) || looks-- > 0) return false;
+      EXPECT_EQ(::kill(child, SIGKILL), 0);
+      ++kills;
+      looks = std::uniform_int_distribution(0, 40)(random);
       return false;
     }
-    bool killed = false;
+    const unsigned seed = std::random_device()();
+    std::mt19937 random{seed};
+    int kills = 0, looks = 0;
   } killer;
+  SCOPED_TRACE("seed " + std::to_string(killer.seed));
+  const auto journal = folder / "study" / "journal.log";
   const SearchResult result = tuning::search_training(search, folder / "study", killer);
+  EXPECT_EQ(killer.kills, 3);
   ASSERT_EQ(result.study.trials.size(), 6u);
   int failed = 0;
   for (const StudyTrial& trial : result.study.trials) {
-    if (trial.state != TrialState::failed) continue;
+    if (trial.state != TrialState::failed) {
+      EXPECT_EQ(trial.state, TrialState::complete);
+      continue;
+    }
     ++failed;
     EXPECT_THAT(trial.attributes.at("failure"), HasSubstr("killed by signal 9"));
   }
-  EXPECT_EQ(failed, killer.killed ? 1 : 0);
-  EXPECT_TRUE(killer.killed);
+  EXPECT_GE(failed, 1);  // one that had just ended its trial, or was killed before, changes nothing
+  EXPECT_LE(failed, 3);
+  expect_nothing_ran_twice(journal, 6);
+  const auto dump = folder / "out.json";
+  ASSERT_NO_FATAL_FAILURE(
+      run_python("optuna_peer.py", {"dump", journal, "evenrow", dump.string()}));
+  const auto trials = nlohmann::json::parse(read_text(dump))["trials"];
+  ASSERT_EQ(trials.size(), 6u);
+  EXPECT_EQ(failed, std::ranges::count(trials, "FAIL", [](const auto& t) { return t["state"]; }));
 }
 
 TEST(TrainSearch, StoppedGoesOnAndBadInputIsRefused) {
