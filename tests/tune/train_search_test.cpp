@@ -48,9 +48,14 @@ TEST(TrainingSpace, DefaultsAndScales) {
   const auto find = [&](const std::string& name) {
     return *std::ranges::find(space, name, &Parameter::name);
   };
-  EXPECT_EQ(find("lr").scale, Scale::log);
-  EXPECT_EQ(find("beta2").scale, Scale::one_minus_log);
+  for (const char* name : {"lr", "weight_decay", "batch_size", "norm_new_weight", "hidden.1"}) {
+    EXPECT_EQ(find(name).scale, Scale::log) << name;
+  }
+  for (const char* name : {"momentum", "beta1", "beta2"}) {
+    EXPECT_EQ(find(name).scale, Scale::one_minus_log) << name;
+  }
   EXPECT_EQ(find("dropout").scale, Scale::linear);
+  EXPECT_THAT(find("norm_placement").choices, testing::ElementsAre("before", "after"));
   EXPECT_EQ(find("hidden.3").condition->at_least, 3);
   EXPECT_EQ(find("momentum").condition->parameter, "optimizer");
   // Options of any trial can be trained with.
