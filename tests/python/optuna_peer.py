@@ -8,6 +8,7 @@ optuna_peer.py dashboard JOURNAL OUT   what optuna-dashboard sends to its page a
 import json
 import math
 import sys
+import time
 import wsgiref.util
 
 import optuna
@@ -49,6 +50,7 @@ def objective(trial):
     norm = trial.suggest_categorical("norm", ["none", "batch"])
     trial.set_user_attr("who", "Optuna, \\ \"quoted\" NaN \u00e9")
     trial.report(lr, 1)
+    time.sleep(0.005)  # others may write
     if trial.number % 4 == 1:
         trial.report(float("nan"), 2)
         raise optuna.TrialPruned()

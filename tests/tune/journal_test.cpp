@@ -11,6 +11,9 @@
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
 
 #include "evenrow/tune.hpp"
 #include "support/python.hpp"
@@ -160,6 +163,41 @@ TEST(JournalOptuna, TrialsOfBothInOneStudy) {
   for (std::size_t i = 0; i < 6; ++i) {
     EXPECT_EQ(own.trials[i].parameters, alone.trials[i].parameters) << i;
   }
+}
+
+TEST(JournalOptuna, WritesWhileWeDo) {
+  const TemporaryFolder folder;
+  const auto journal = folder / "journal.log", enough = folder / "enough";
+  Space space = small_space(0.9);
+  space.resize(3);
+  tune(space, every_state, {.trials = 1, .journal = journal});
+  const pid_t writer = ::fork();
+  if (writer == 0) {
+    Tuner tuner(space, {.trials = 100000, .journal = journal});
+    while (!std::filesystem::exists(enough)) {
+      tuner.tell(tuner.ask().trial.number, 1.0);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    ::_exit(0);
+  }
+  run_python("optuna_peer.py", {"add", journal.string(), "evenrow", "40"});
+  folder.write("enough", "");
+  int status = 0;
+  ::waitpid(writer, &status, 0);
+  EXPECT_EQ(status, 0);
+
+  const Study study = read_study(journal);
+  std::vector<std::size_t> theirs;
+  for (std::size_t i = 0; i < study.trials.size(); ++i) {
+    EXPECT_EQ(study.trials[i].number, static_cast<std::int64_t>(i));
+    EXPECT_NE(study.trials[i].state, TrialState::running) << i;
+    if (study.trials[i].value != 1.0 && i > 0) theirs.push_back(i);
+  }
+  ASSERT_EQ(theirs.size(), 40u);
+  EXPECT_GT(theirs.back() - theirs.front(), 39u) << "the two never wrote at once";
+  run_python("optuna_peer.py", {"dump", journal.string(), "evenrow", (folder / "dump").string()});
+  const std::string last = "\"number\": " + std::to_string(study.trials.size() - 1);
+  EXPECT_THAT(read_text(folder / "dump"), HasSubstr(last));
 }
 
 TEST(Journal, TruncatedLastLineIsRecoveredAndSaid) {
