@@ -87,16 +87,16 @@ void RowInputGradient(const T* x, const T* dy, T* dx, T* dresidual, const float*
                       std::int64_t dy_ahead) {
   using C = NormParameter<T>;
   with_gate<C>(gate, [&](auto gated) {
-    const auto through = [x, dy, gated, ahead, dy_ahead](auto d, std::int64_t i) {
+    const auto through = [x, dy, gated, ahead, dy_ahead](auto d, std::int64_t i) EVENROW_INLINE {
       if (ahead != 0) FetchLines(x + i, ahead, hn::MaxLanes(d));
       if (dy_ahead != 0) FetchLines(dy + i, dy_ahead, hn::MaxLanes(d));
       return gated(d, i, load(d, x + i), load(d, dy + i));
     };
-    const auto rest = [x, k](auto d, std::int64_t i) {
+    const auto rest = [x, k](auto d, std::int64_t i) EVENROW_INLINE {
       const auto centered = hn::Sub(load(d, x + i), hn::Set(d, k.center));
       return hn::MulAdd(hn::Set(d, k.b), centered, hn::Set(d, k.c));
     };
-    const auto gradient = [through, rest, a = k.a](auto d, std::int64_t i) {
+    const auto gradient = [through, rest, a = k.a](auto d, std::int64_t i) EVENROW_INLINE {
       return hn::Mul(hn::Set(d, a), hn::Add(through(d, i), rest(d, i)));
     };
     // A block at a time where dy is written too: dresidual may be dy, or dx may be.
@@ -105,15 +105,19 @@ void RowInputGradient(const T* x, const T* dy, T* dx, T* dresidual, const float*
     for (std::int64_t at = 0; at < n; at += step) {
       const std::int64_t count = std::min(step, n - at);
       if (dresidual != nullptr) {
-        ForRow(block, count, false, [&](auto d, std::int64_t i) { return through(d, at + i); });
+        ForRow(block, count, false,
+               [through, at](auto d, std::int64_t i) EVENROW_INLINE { return through(d, at + i); });
       }
       if (w == nullptr) {
-        ForRow(dx + at, count, stream, [&](auto d, std::int64_t i) { return gradient(d, at + i); });
-      } else {
-        ForRow(dx + at, count, stream, [&](auto d, std::int64_t i) {
-          const auto weighted = hn::Mul(load(d, w + at + i), rest(d, at + i));
-          return hn::Mul(hn::Set(d, k.a), hn::Add(through(d, at + i), weighted));
+        ForRow(dx + at, count, stream, [gradient, at](auto d, std::int64_t i) EVENROW_INLINE {
+          return gradient(d, at + i);
         });
+      } else {
+        ForRow(dx + at, count, stream,
+               [through, rest, w, at, a = k.a](auto d, std::int64_t i) EVENROW_INLINE {
+                 const auto weighted = hn::Mul(load(d, w + at + i), rest(d, at + i));
+                 return hn::Mul(hn::Set(d, a), hn::Add(through(d, at + i), weighted));
+               });
       }
       if (dresidual != nullptr) {
         ForRow(dresidual + at, count, stream,
