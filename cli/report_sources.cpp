@@ -107,7 +107,8 @@ report::RunData ReportReader::run_without_errors(const Run& run) {
     data.seconds = result_number(*run.result, "seconds");
     data.observe_seconds = result_number(*run.result, "observe_seconds");
     data.observe_fraction = result_number(*run.result, "observe_fraction");
-    if (run.result->contains("version")) data.version = run.result->at("version");
+    const auto version = run.result->find("version");
+    if (version != run.result->end() && version->is_string()) data.version = *version;
   }
   return data;
 }

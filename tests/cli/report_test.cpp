@@ -129,6 +129,20 @@ TEST_F(Report, PagesInABrowser) {
 #endif
 }
 
+TEST_F(Report, OfARunWithoutAVersion) {
+  place_.write("flowers.csv", flowers_csv());
+  train(place_, "flowers.csv", "run", {"--epochs", "1"});
+  const std::string result = place_.read("run/result.json");
+  for (const char* other : {"\"epoch_version\": \"", "\"version\": 3, \"x\": \""}) {
+    const std::regex version("\"version\": ?\"");
+    ASSERT_TRUE(std::regex_search(result, version));
+    place_.write("run/result.json", std::regex_replace(result, version, other));
+    const Outcome outcome = report({"run"});
+    EXPECT_EQ(outcome.exit, 0) << outcome.err;
+    EXPECT_THAT(place_.read("report.html"), HasSubstr("Configuration and time"));
+  }
+}
+
 TEST_F(Report, ShowsNoRowsWhenAskedNotTo) {
   place_.write("flowers.csv", flowers_csv());
   train(place_, "flowers.csv", "run", {"--epochs", "1", "--lr", "1e-9"});
