@@ -22,15 +22,12 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // y = act((x - center) * scale + shift + residual), without residual where it is null. Memory is
-// asked for so many values ahead of what is read of x and of the residual.
+// asked for so many values ahead of what is read of the residual.
 template <class T>
 void RowNormalize(const T* x, const T* residual, T* y, std::int64_t n,
                   const Affine<NormParameter<T>>& k, bool with_relu, bool stream,
-                  std::int64_t ahead, std::int64_t residual_ahead) {
-  const auto u = [x, k, ahead](auto d, std::int64_t i) {
-    if (ahead != 0) FetchLines(x + i, ahead, hn::MaxLanes(d));
-    return apply(load(d, x + i), broadcast(d, k));
-  };
+                  std::int64_t residual_ahead) {
+  const auto u = [x, k](auto d, std::int64_t i) { return apply(load(d, x + i), broadcast(d, k)); };
   const auto sum = [u, residual, residual_ahead](auto d, std::int64_t i) {
     if (residual_ahead != 0) FetchLines(residual + i, residual_ahead, hn::MaxLanes(d));
     return hn::Add(u(d, i), load(d, residual + i));
@@ -52,13 +49,12 @@ void RowNormalize(const T* x, const T* residual, T* y, std::int64_t n,
 // that y can be written past the caches at its own alignment, blocks of it are made in L1.
 template <class T>
 void RowNormalizeWithBits(const T* x, const T* residual, T* y, std::int64_t n,
-                          const Affine<NormParameter<T>>& k, bool stream, std::int64_t ahead,
+                          const Affine<NormParameter<T>>& k, bool stream,
                           std::int64_t residual_ahead, const BitsHere& bits) {
   using C = NormParameter<T>;
   const auto block_of = [&](const T* from, const T* add, std::int64_t count, T* out,
                             std::int64_t bit) {
     const auto write = [&](auto d, std::int64_t i) {
-      if (ahead != 0) FetchLines(from + i, ahead, hn::MaxLanes(d));
       if (residual_ahead != 0) FetchLines(add + i, residual_ahead, hn::MaxLanes(d));
       const auto u = hn::Add(apply(load(d, from + i), broadcast(d, k)), load(d, add + i));
       put_relu_bits(d, u, bits.base, bit + i);
@@ -79,17 +75,14 @@ void RowNormalizeWithBits(const T* x, const T* residual, T* y, std::int64_t n,
 }
 
 // dx = a * (dy + w * (b * (x - center) + c)), dresidual = dy, after the gate; without weights and
-// without dresidual where these are null. `ahead`: of x and of dy.
+// without dresidual where these are null.
 template <class T>
 void RowInputGradient(const T* x, const T* dy, T* dx, T* dresidual, const float* w, std::int64_t n,
                       const InputGradient<NormParameter<T>>& k,
-                      const GateHere<NormParameter<T>>& gate, bool stream, std::int64_t ahead,
-                      std::int64_t dy_ahead) {
+                      const GateHere<NormParameter<T>>& gate, bool stream) {
   using C = NormParameter<T>;
   with_gate<C>(gate, [&](auto gated) {
-    const auto through = [x, dy, gated, ahead, dy_ahead](auto d, std::int64_t i) EVENROW_INLINE {
-      if (ahead != 0) FetchLines(x + i, ahead, hn::MaxLanes(d));
-      if (dy_ahead != 0) FetchLines(dy + i, dy_ahead, hn::MaxLanes(d));
+    const auto through = [x, dy, gated](auto d, std::int64_t i) EVENROW_INLINE {
       return gated(d, i, load(d, x + i), load(d, dy + i));
     };
     const auto rest = [x, k](auto d, std::int64_t i) EVENROW_INLINE {
@@ -176,10 +169,10 @@ void ChannelNormalize(const Rows<const T>& x, const Rows<const T>& residual, con
         const Affine<NormParameter<T>> here{k.center[c], k.scale[c], k.shift[c]};
         if (bits.base == nullptr) {
           RowNormalize(at(x, o, i, c), at(residual, o, i, c), at(y, o, i, c), n, here, with_relu,
-                       range.stream, x.ahead, residual.ahead);
+                       range.stream, residual.ahead);
         } else {
           RowNormalizeWithBits(at(x, o, i, c), at(residual, o, i, c), at(y, o, i, c), n, here,
-                               range.stream, x.ahead, residual.ahead, at(bits, o, i, c));
+                               range.stream, residual.ahead, at(bits, o, i, c));
         }
       });
   if (range.stream) hwy::FlushStream();
@@ -205,8 +198,7 @@ void ChannelInputGradient(const Rows<const T>& x, const Rows<const T>& dy, const
         GateHere<C> here = gate_of(gate, c, forward);
         here.bits = at(gate.bits, o, i, c);
         RowInputGradient(at(x, o, i, c), at(dy, o, i, c), at(dx, o, i, c), at(dresidual, o, i, c),
-                         w, n, {k.center[c], k.a[c], k.b[c], k.c[c]}, here, range.stream, x.ahead,
-                         dy.ahead);
+                         w, n, {k.center[c], k.a[c], k.b[c], k.c[c]}, here, range.stream);
       });
   if (range.stream) hwy::FlushStream();
 }

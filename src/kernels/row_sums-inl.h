@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <type_traits>
+#include <utility>
 
 #include "kernels/lanes-inl.h"
 #include "kernels/pairwise.hpp"
@@ -62,61 +64,111 @@ HWY_INLINE double fold(double* values) {
   return fold_lanes(d, hn::Load(d, values));
 }
 
-// sum(a) and sum(a * b) over one leaf; terms(d, i, a, b) gives both as vectors of doubles for the
-// values from i on; terms.fetch(i) asks for what is needed some leaves later.
-template <class Terms>
-HWY_INLINE TwoSums LeafSums(std::int64_t n, const Terms& terms) {
-  HWY_ALIGN double sum_a[kPartials];
-  HWY_ALIGN double sum_ab[kPartials];
-  const std::int64_t whole = n / kPartials * kPartials;
-  const hn::CappedTag<double, kPartials / kVectors> d;
-  using V = hn::Vec<decltype(d)>;
-  constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
-  for (std::int64_t at = 0; at < kPartials; at += kVectors * lanes) {
-    V a0 = hn::Zero(d), a1 = a0, a2 = a0, a3 = a0, ab0 = a0, ab1 = a0, ab2 = a0, ab3 = a0;
-    const auto add = [&](std::int64_t i) HWY_ATTR {
+// The partial sums of a leaf: of a and of a * b.
+struct Partials {
+  HWY_ALIGN double a[kPartials] = {};
+  HWY_ALIGN double ab[kPartials] = {};
+};
+
+// kVectors vectors of them.
+template <class D>
+struct Chains {
+  using V = hn::Vec<D>;
+  V a0, a1, a2, a3, ab0, ab1, ab2, ab3;
+
+  static HWY_INLINE Chains zero() {
+    const V z = hn::Zero(D());
+    return {z, z, z, z, z, z, z, z};
+  }
+  static HWY_INLINE Chains load(const double* a, const double* ab) {
+    const D d;
+    return {hn::Load(d, a),
+            hn::Load(d, a + kLanes),
+            hn::Load(d, a + 2 * kLanes),
+            hn::Load(d, a + 3 * kLanes),
+            hn::Load(d, ab),
+            hn::Load(d, ab + kLanes),
+            hn::Load(d, ab + 2 * kLanes),
+            hn::Load(d, ab + 3 * kLanes)};
+  }
+  HWY_INLINE void store(double* a, double* ab) const {
+    const D d;
+    hn::Store(a0, d, a);
+    hn::Store(a1, d, a + kLanes);
+    hn::Store(a2, d, a + 2 * kLanes);
+    hn::Store(a3, d, a + 3 * kLanes);
+    hn::Store(ab0, d, ab);
+    hn::Store(ab1, d, ab + kLanes);
+    hn::Store(ab2, d, ab + 2 * kLanes);
+    hn::Store(ab3, d, ab + 3 * kLanes);
+  }
+  // The terms of the values i = at, at + kPartials, ... < end, and of those that follow each one.
+  template <class Terms>
+  HWY_INLINE void add(std::int64_t at, std::int64_t end, const Terms& terms) {
+    const D d;
+    for (std::int64_t i = at; i < end; i += kPartials) {
+      terms.fetch(i);
       V a, b;
       terms(d, i, a, b);
       a0 = hn::Add(a0, a);
       ab0 = hn::MulAdd(a, b, ab0);
-      terms(d, i + lanes, a, b);
+      terms(d, i + kLanes, a, b);
       a1 = hn::Add(a1, a);
       ab1 = hn::MulAdd(a, b, ab1);
-      terms(d, i + 2 * lanes, a, b);
+      terms(d, i + 2 * kLanes, a, b);
       a2 = hn::Add(a2, a);
       ab2 = hn::MulAdd(a, b, ab2);
-      terms(d, i + 3 * lanes, a, b);
+      terms(d, i + 3 * kLanes, a, b);
       a3 = hn::Add(a3, a);
       ab3 = hn::MulAdd(a, b, ab3);
-    };
-    for (std::int64_t i = at; i < whole; i += kPartials) {
-      terms.fetch(i);
-      add(i);
     }
-    if constexpr (kVectors * lanes == kPartials) {  // they are all here: folded without memory
-      if (whole == n) {
-        return {fold_lanes(d, hn::Add(hn::Add(a0, a2), hn::Add(a1, a3))),
-                fold_lanes(d, hn::Add(hn::Add(ab0, ab2), hn::Add(ab1, ab3)))};
-      }
-    }
-    double* const to_a = sum_a + at;
-    double* const to_ab = sum_ab + at;
-    hn::Store(a0, d, to_a);
-    hn::Store(a1, d, to_a + lanes);
-    hn::Store(a2, d, to_a + 2 * lanes);
-    hn::Store(a3, d, to_a + 3 * lanes);
-    hn::Store(ab0, d, to_ab);
-    hn::Store(ab1, d, to_ab + lanes);
-    hn::Store(ab2, d, to_ab + 2 * lanes);
-    hn::Store(ab3, d, to_ab + 3 * lanes);
   }
-  ForVectors<double>(0, n - whole, [&](auto narrow, std::int64_t i) {
-    hn::Vec<decltype(narrow)> a, b;
-    terms(narrow, whole + i, a, b);
-    hn::StoreU(hn::Add(hn::LoadU(narrow, sum_a + i), a), narrow, sum_a + i);
-    hn::StoreU(hn::MulAdd(a, b, hn::LoadU(narrow, sum_ab + i)), narrow, sum_ab + i);
+
+ private:
+  static constexpr auto kLanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
+};
+
+// Adds whole blocks of kPartials values; terms(d, i, a, b) gives a and b as vectors of doubles for
+// the values from i on; terms.fetch(i) asks for what is needed some leaves later.
+template <class Terms>
+HWY_INLINE void AddBlocks(Partials& sums, std::int64_t n, const Terms& terms) {
+  const hn::CappedTag<double, kPartials / kVectors> d;
+  constexpr auto step = static_cast<std::int64_t>(kVectors * hn::MaxLanes(d));
+  for (std::int64_t at = 0; at < kPartials; at += step) {
+    auto chains = Chains<std::remove_const_t<decltype(d)>>::load(sums.a + at, sums.ab + at);
+    chains.add(at, n, terms);
+    chains.store(sums.a + at, sums.ab + at);
+  }
+}
+
+// The sums of a leaf, after its last values [whole, n), fewer than a block.
+template <class Terms>
+HWY_INLINE TwoSums Finish(Partials& sums, std::int64_t whole, std::int64_t n, const Terms& terms) {
+  ForVectors<double>(0, n - whole, [&](auto d, std::int64_t i) {
+    hn::Vec<decltype(d)> a, b;
+    terms(d, whole + i, a, b);
+    hn::StoreU(hn::Add(hn::LoadU(d, sums.a + i), a), d, sums.a + i);
+    hn::StoreU(hn::MulAdd(a, b, hn::LoadU(d, sums.ab + i)), d, sums.ab + i);
   });
-  return {fold<kPartials>(sum_a), fold<kPartials>(sum_ab)};
+  return {fold<kPartials>(sums.a), fold<kPartials>(sums.ab)};
+}
+
+// sum(a) and sum(a * b) over one leaf.
+template <class Terms>
+HWY_INLINE TwoSums LeafSums(std::int64_t n, const Terms& terms) {
+  const std::int64_t whole = n / kPartials * kPartials;
+  const hn::CappedTag<double, kPartials / kVectors> d;
+  if constexpr (kVectors * hn::MaxLanes(d) == kPartials) {  // all at once: folded without memory
+    if (whole == n) {
+      auto s = Chains<std::remove_const_t<decltype(d)>>::zero();
+      s.add(0, n, terms);
+      return {fold_lanes(d, hn::Add(hn::Add(s.a0, s.a2), hn::Add(s.a1, s.a3))),
+              fold_lanes(d, hn::Add(hn::Add(s.ab0, s.ab2), hn::Add(s.ab1, s.ab3)))};
+    }
+  }
+  Partials sums;
+  AddBlocks(sums, whole, terms);
+  return Finish(sums, whole, n, terms);
 }
 
 // How many of a leaf's first values make its pivot: the largest power of two up to 16 and n.
@@ -311,32 +363,45 @@ HWY_INLINE void CopyValues(const T* from, T* to, std::int64_t n) {
 }
 
 // Where a piece of a run begins: (outer, inner), which is the column of this index; how many
-// columns the run has from there on; and the place that is read kAhead columns later.
+// columns the run has from there on; and the place of what is read about kAhead columns later, if
+// there is one that is worth asking for.
 struct Piece {
-  std::int64_t outer, inner, column, left, later_outer, later_inner;
+  std::int64_t outer, inner, column, left;
+  bool ask = false;
+  std::int64_t later_outer = 0, later_inner = 0;
 };
+
+// Shorter runs the processor fetches better by itself.
+inline constexpr std::int64_t kLongRun = kLeaf / 4;
+
+HWY_INLINE Piece piece_of(const Runs& runs, const Run* run, std::int64_t skip) {
+  Piece piece{run->outer, run->inner + skip, run->start + skip, run->length - skip};
+  if (run->length < kLongRun) return piece;
+  const std::int64_t ahead = skip + kAhead, runs_on = ahead / run->length;
+  if (runs_on < runs.data + runs.size - run) {
+    piece.ask = true;
+    piece.later_outer = run[runs_on].outer;
+    piece.later_inner = run[runs_on].inner + ahead % run->length;
+  }
+  return piece;
+}
 
 template <class T>
 HWY_INLINE const T* later(const Rows<const T>& rows, const Piece& piece, std::int64_t c) {
-  return rows.far ? at(rows, piece.later_outer, piece.later_inner, c) : nullptr;
+  const bool ask = rows.far && piece.ask;
+  return ask ? at(rows, piece.later_outer, piece.later_inner, c) : nullptr;
 }
 
 // Cuts the positions [first, first + count) into leaves: whole(leaf, piece, n) for a leaf of n
-// values that lies in one run; otherwise copy(piece, filled, n) for n values that follow `filled`
-// others, and copied(leaf, n) when all are there. `run` has the first position.
-template <class Whole, class Copy, class Copied>
+// values that lies in one run; otherwise copied = part(piece, n, copied), 0 at first, for n more
+// values of it, and parted(leaf, n, copied) when all are there. `run` has the first position.
+template <class Whole, class Part, class Parted>
 HWY_INLINE void ForLeaves(const Runs& runs, const Run* run, std::int64_t first, std::int64_t count,
-                          const Whole& whole, const Copy& copy, const Copied& copied) {
+                          const Whole& whole, const Part& part, const Parted& parted) {
   std::int64_t skip = first - run->before;
   const auto take = [&](std::int64_t most, const auto& visit) {
-    const std::int64_t left = run->length - skip, n = std::min(most, left);
-    Piece piece{run->outer, run->inner + skip, run->start + skip,
-                left,       run->outer,        run->inner + skip + kAhead};
-    if (left < kAhead && run + 1 < runs.data + runs.size) {
-      piece.later_outer = run[1].outer;
-      piece.later_inner = run[1].inner + kAhead - left;
-    }
-    visit(piece, n);
+    const std::int64_t n = std::min(most, run->length - skip);
+    visit(piece_of(runs, run, skip), n);
     skip += n;
     if (skip == run->length) {
       ++run;
@@ -350,45 +415,185 @@ HWY_INLINE void ForLeaves(const Runs& runs, const Run* run, std::int64_t first, 
       take(size, [&](const Piece& piece, std::int64_t n) { whole(leaf, piece, n); });
       continue;
     }
-    for (std::int64_t filled = 0; filled < size;) {
-      filled +=
-          take(size - filled, [&](const Piece& piece, std::int64_t n) { copy(piece, filled, n); });
+    std::int64_t copied = 0;
+    for (std::int64_t taken = 0; taken < size;) {
+      taken += take(size - taken,
+                    [&](const Piece& piece, std::int64_t n) { copied = part(piece, n, copied); });
     }
-    copied(leaf, size);
+    parted(leaf, size, copied);
   }
 }
+
+// The sums of a leaf in several pieces. Blocks that lie in one piece are added where they are; the
+// rest, and short pieces, are copied together first. Of `source`: copy(piece, skip, n, to) copies n
+// values; begin(piece, n) knows the leaf's first values, in the piece or, if it is null, copied;
+// here(piece, skip, visit) and copies(visit) call visit(terms), for AddBlocks.
+template <class Source>
+class PartedLeaf {
+ public:
+  explicit PartedLeaf(Source& source) : source_(source) {}
+
+  // Takes n values; `copied` are waiting, so many do afterwards.
+  HWY_INLINE std::int64_t take(const Piece& piece, std::int64_t n, std::int64_t copied) {
+    if (n < kLongPiece) {
+      source_.copy(piece, 0, n, copied);
+      return copied + n;
+    }
+    const std::int64_t head = (kPartials - copied % kPartials) % kPartials;
+    source_.copy(piece, 0, head, copied);
+    const std::int64_t waiting = copied + head;
+    if (!begun_) {
+      sums_ = {};
+      begun_ = true;
+      source_.begin(waiting > 0 ? nullptr : &piece, waiting > 0 ? waiting : n);
+    }
+    source_.copies([&](const auto& terms) HWY_ATTR { AddBlocks(sums_, waiting, terms); });
+    const std::int64_t blocks = (n - head) / kPartials * kPartials, rest = n - head - blocks;
+    source_.here(piece, head, [&](const auto& terms) HWY_ATTR { AddBlocks(sums_, blocks, terms); });
+    source_.copy(piece, head + blocks, rest, 0);
+    return rest;
+  }
+  // Of all that was taken; the next leaf may follow.
+  HWY_INLINE TwoSums sums(std::int64_t copied) {
+    const std::int64_t whole = copied / kPartials * kPartials;
+    const bool all_copied = !std::exchange(begun_, false);
+    if (all_copied) source_.begin(nullptr, copied);
+    TwoSums result;
+    source_.copies([&](const auto& terms) HWY_ATTR {
+      if (all_copied) {
+        result = LeafSums(copied, terms);
+      } else {
+        AddBlocks(sums_, whole, terms);
+        result = Finish(sums_, whole, copied, terms);
+      }
+    });
+    return result;
+  }
+
+ private:
+  static constexpr std::int64_t kLongPiece = 3 * kPartials;
+
+  Source& source_;
+  Partials sums_;
+  bool begun_ = false;
+};
+
+// A leaf of channel c.
+template <class T>
+struct MomentParts {
+  const Rows<const T>& x;
+  std::int64_t c;
+  double pivot = 0;
+  HWY_ALIGN T values[kLeaf];
+
+  MomentParts(const Rows<const T>& rows, std::int64_t channel) : x(rows), c(channel) {}
+  HWY_INLINE void copy(const Piece& p, std::int64_t skip, std::int64_t n, std::int64_t to) {
+    CopyValues(at(x, p.outer, p.inner + skip, c), values + to, n);
+  }
+  void begin(const Piece* p, std::int64_t n) {
+    pivot = Pivot(p == nullptr ? values : at(x, p->outer, p->inner, c), pivots(n));
+  }
+  template <class Visit>
+  HWY_INLINE void here(const Piece& p, std::int64_t skip, const Visit& visit) const {
+    const T* const there = later(x, p, c);
+    visit(Differences<T>{at(x, p.outer, p.inner + skip, c), pivot, there});
+  }
+  template <class Visit>
+  HWY_INLINE void copies(const Visit& visit) const {
+    visit(Differences<T>{values, pivot, nullptr});
+  }
+};
 
 template <class T>
 void ChannelMoments(const Rows<const T>& x, const Runs& runs, std::int64_t first,
                     std::int64_t count, std::int64_t channels, Moments* leaves,
                     std::int64_t stride) {
   using I = std::int64_t;
-  T values[kLeaf];
-  float weights[kLeaf];  // with them a leaf is read twice: it is always put together first
   const Run* const run = runs.data + runs.at_position(first);
   for (I c = 0; c < channels; ++c, leaves += stride) {
     LeavesOfRow<T> row;
-    const auto copy = [&](const Piece& p, I filled, I n) {
-      CopyValues(at(x, p.outer, p.inner, c), values + filled, n);
-      if (runs.weights != nullptr) CopyValues(runs.weights + p.column, weights + filled, n);
-    };
-    const auto copied = [&](I leaf, I n) {
-      leaves[leaf] =
-          runs.weights == nullptr
-              ? row.moments(values, n, n, nullptr)
-              : WeightedLeafMoments(values, weights, n, runs.leaf_weights[first / kLeaf + leaf]);
-    };
-    const auto whole = [&](I leaf, const Piece& p, I n) {
-      if (runs.weights == nullptr) {
-        leaves[leaf] = row.moments(at(x, p.outer, p.inner, c), n, p.left, later(x, p, c));
-        return;
-      }
-      copy(p, 0, n);
-      copied(leaf, n);
-    };
-    ForLeaves(runs, run, first, count, whole, copy, copied);
+    MomentParts<T> parts(x, c);
+    PartedLeaf leaf_of_parts(parts);
+    ForLeaves(
+        runs, run, first, count,
+        [&](I leaf, const Piece& p, I n) {
+          leaves[leaf] = row.moments(at(x, p.outer, p.inner, c), n, p.left, later(x, p, c));
+        },
+        [&](const Piece& p, I n, I copied) { return leaf_of_parts.take(p, n, copied); },
+        [&](I leaf, I n, I copied) {
+          const TwoSums sums = leaf_of_parts.sums(copied);
+          leaves[leaf] = around(parts.pivot, static_cast<double>(n), sums);
+        });
   }
 }
+
+// With weights a leaf is read twice: it is always put together first.
+template <class T>
+void ChannelWeightedMoments(const Rows<const T>& x, const Runs& runs, std::int64_t first,
+                            std::int64_t count, std::int64_t channels, Moments* leaves,
+                            std::int64_t stride) {
+  using I = std::int64_t;
+  HWY_ALIGN T values[kLeaf];
+  float weights[kLeaf];
+  const Run* const run = runs.data + runs.at_position(first);
+  for (I c = 0; c < channels; ++c, leaves += stride) {
+    const auto part = [&](const Piece& p, I n, I copied) {
+      CopyValues(at(x, p.outer, p.inner, c), values + copied, n);
+      CopyValues(runs.weights + p.column, weights + copied, n);
+      return copied + n;
+    };
+    const auto parted = [&](I leaf, I n, I) {
+      const double weight = runs.leaf_weights[first / kLeaf + leaf];
+      leaves[leaf] = WeightedLeafMoments(values, weights, n, weight);
+    };
+    const auto whole = [&](I leaf, const Piece& p, I n) { parted(leaf, n, part(p, n, 0)); };
+    ForLeaves(runs, run, first, count, whole, part, parted);
+  }
+}
+
+// A leaf of channel c, its gradients after the gate if this has bits.
+template <class T>
+struct GradientParts {
+  using C = NormParameter<T>;
+  const Rows<const T>& x;
+  const Rows<const T>& dy;
+  std::int64_t c;
+  double mean;
+  GateHere<C> without_bits;
+  const ReluBits& bits;
+  HWY_ALIGN T values[kLeaf];
+  HWY_ALIGN T gradients[kLeaf];
+
+  GradientParts(const Rows<const T>& x_rows, const Rows<const T>& dy_rows, std::int64_t channel,
+                double mean_of_x, const GateHere<C>& gate, const ReluBits& relu_bits)
+      : x(x_rows), dy(dy_rows), c(channel), mean(mean_of_x), without_bits(gate), bits(relu_bits) {}
+  HWY_INLINE void copy(const Piece& p, std::int64_t skip, std::int64_t n, std::int64_t to) {
+    CopyValues(at(x, p.outer, p.inner + skip, c), values + to, n);
+    const T* const from = at(dy, p.outer, p.inner + skip, c);
+    const BitsHere here = at(bits, p.outer, p.inner + skip, c);
+    if (here.base == nullptr) return CopyValues(from, gradients + to, n);
+    ForRow(gradients + to, n, false, [from, here](auto d, std::int64_t i) {
+      return through_bits(d, load(d, from + i), here.base, here.first + i);
+    });
+  }
+  void begin(const Piece*, std::int64_t) {}
+  template <class Visit>
+  HWY_INLINE void here(const Piece& p, std::int64_t skip, const Visit& visit) const {
+    GateHere<C> gate = without_bits;
+    gate.bits = at(bits, p.outer, p.inner + skip, c);
+    with_gate<C>(gate, [&](auto gated) {
+      visit(GradientTerms<T, decltype(gated)>{at(x, p.outer, p.inner + skip, c),
+                                              at(dy, p.outer, p.inner + skip, c), mean, gated,
+                                              later(x, p, c), later(dy, p, c)});
+    });
+  }
+  template <class Visit>
+  HWY_INLINE void copies(const Visit& visit) const {
+    with_gate<C>(without_bits, [&](auto gated) {
+      visit(GradientTerms<T, decltype(gated)>{values, gradients, mean, gated, nullptr, nullptr});
+    });
+  }
+};
 
 template <class T>
 void ChannelGradientSums(const Rows<const T>& x, const Rows<const T>& dy, const Runs& runs,
@@ -398,32 +603,27 @@ void ChannelGradientSums(const Rows<const T>& x, const Rows<const T>& dy, const 
                          std::int64_t stride) {
   using I = std::int64_t;
   using C = NormParameter<T>;
-  T values[kLeaf], gradients[kLeaf];
   const Run* const run = runs.data + runs.at_position(first);
   for (I c = 0; c < channels; ++c, leaves += stride) {
     Affine<C> forward;
     const GateHere<C> without_bits = gate_of(gate, c, forward);
     const double mean = with.mean[c], rstd = inverse_deviation(with.variance[c], with.eps);
-    const auto whole = [&](I leaf, const Piece& p, I n) {
-      GateHere<C> here = without_bits;
-      here.bits = at(gate.bits, p.outer, p.inner, c);
-      const GradientLeaf<T> whole_leaf{at(x, p.outer, p.inner, c), at(dy, p.outer, p.inner, c),
-                                       later(x, p, c), later(dy, p, c)};
-      leaves[leaf] = LeafGradientSums(whole_leaf, n, mean, rstd, here);
-    };
-    const auto copy = [&](const Piece& p, I filled, I n) {
-      CopyValues(at(x, p.outer, p.inner, c), values + filled, n);
-      const T* const from = at(dy, p.outer, p.inner, c);
-      const BitsHere bits = at(gate.bits, p.outer, p.inner, c);
-      if (bits.base == nullptr) return CopyValues(from, gradients + filled, n);
-      ForRow(gradients + filled, n, false, [from, bits](auto d, I i) {
-        return through_bits(d, load(d, from + i), bits.base, bits.first + i);
-      });
-    };
-    const auto copied = [&](I leaf, I n) {
-      leaves[leaf] = LeafGradientSums<T>({values, gradients}, n, mean, rstd, without_bits);
-    };
-    ForLeaves(runs, run, first, count, whole, copy, copied);
+    GradientParts<T> parts(x, dy, c, mean, without_bits, gate.bits);
+    PartedLeaf leaf_of_parts(parts);
+    ForLeaves(
+        runs, run, first, count,
+        [&](I leaf, const Piece& p, I n) {
+          GateHere<C> here = without_bits;
+          here.bits = at(gate.bits, p.outer, p.inner, c);
+          const GradientLeaf<T> whole_leaf{at(x, p.outer, p.inner, c), at(dy, p.outer, p.inner, c),
+                                           later(x, p, c), later(dy, p, c)};
+          leaves[leaf] = LeafGradientSums(whole_leaf, n, mean, rstd, here);
+        },
+        [&](const Piece& p, I n, I copied) { return leaf_of_parts.take(p, n, copied); },
+        [&](I leaf, I, I copied) {
+          const TwoSums sums = leaf_of_parts.sums(copied);
+          leaves[leaf] = {sums.a, sums.ab * rstd};
+        });
   }
 }
 

@@ -17,7 +17,7 @@
   }                                                                                                \
   void RowNormalize##SUFFIX(const T* x, T* y, std::int64_t n, const Affine<NormParameter<T>>& k,   \
                             bool relu) {                                                           \
-    return RowNormalize<T>(x, nullptr, y, n, k, relu, false, 0, 0);                                \
+    return RowNormalize<T>(x, nullptr, y, n, k, relu, false, 0);                                   \
   }                                                                                                \
   GradientSums RowGradientSums##SUFFIX(const T* x, const T* dy, std::int64_t n, double mean,       \
                                        double rstd, const Affine<NormParameter<T>>* relu_of) {     \
@@ -26,12 +26,14 @@
   void RowInputGradient##SUFFIX(const T* x, const T* dy, T* dx, std::int64_t n,                    \
                                 const InputGradient<NormParameter<T>>& k,                          \
                                 const Affine<NormParameter<T>>* relu_of) {                         \
-    return RowInputGradient<T>(x, dy, dx, nullptr, nullptr, n, k, {relu_of}, false, 0, 0);         \
+    return RowInputGradient<T>(x, dy, dx, nullptr, nullptr, n, k, {relu_of}, false);               \
   }                                                                                                \
   void ChannelMoments##SUFFIX(const Rows<const T>& x, const Runs& runs, std::int64_t first,        \
                               std::int64_t count, std::int64_t channels, Moments* leaves,          \
                               std::int64_t stride) {                                               \
-    return ChannelMoments(x, runs, first, count, channels, leaves, stride);                        \
+    return runs.weights == nullptr                                                                 \
+               ? ChannelMoments(x, runs, first, count, channels, leaves, stride)                   \
+               : ChannelWeightedMoments(x, runs, first, count, channels, leaves, stride);          \
   }                                                                                                \
   void ChannelNormalize##SUFFIX(const Rows<const T>& x, const Rows<const T>& residual,             \
                                 const Rows<T>& y, const Runs& runs, const ColumnRange& range,      \

@@ -43,8 +43,9 @@ class RowLoop {
     };
     reduce_then_map<kernels::Moments>(
         1, 1, t.stream, channels_apart(t.bits), reduce, reduced, finish,
-        [&](std::int64_t c, std::int64_t channels, const kernels::ColumnRange& range,
-            std::int64_t ahead) { normalize(t, c, channels, range, ahead); });
+        [&](std::int64_t c, std::int64_t channels, const kernels::ColumnRange& range) {
+          normalize(t, c, channels, range);
+        });
   }
 
   /// y from the coefficients, in the order of memory.
@@ -63,7 +64,7 @@ class RowLoop {
     core::parallel_for(threads_, pieces.count() * blocks, [&](std::int64_t task) {
       const auto [begin, end] = pieces[task / (blocks * splits) * splits + task % splits];
       const std::int64_t c = task / splits % blocks * channels;
-      normalize(t, c, std::min(channels, view_.channels - c), {begin, end, t.stream}, 0);
+      normalize(t, c, std::min(channels, view_.channels - c), {begin, end, t.stream});
     });
   }
 
@@ -85,9 +86,9 @@ class RowLoop {
     };
     reduce_then_map<kernels::GradientSums>(
         2, t.dresidual.data == nullptr ? 1 : 2, t.stream, channels_apart(t.bits), reduce, reduced,
-        finish,
-        [&](std::int64_t c, std::int64_t channels, const kernels::ColumnRange& range,
-            std::int64_t ahead) { input_gradient(t, c, channels, range, ahead); });
+        finish, [&](std::int64_t c, std::int64_t channels, const kernels::ColumnRange& range) {
+          input_gradient(t, c, channels, range);
+        });
   }
 
  private:
@@ -148,18 +149,18 @@ class RowLoop {
     }
   }
   void normalize_flat(const Forward<T>& t, std::int64_t c, std::int64_t channels,
-                      const kernels::ColumnRange& range, std::int64_t ahead) const {
+                      const kernels::ColumnRange& range) const {
     const C* const all[] = {t.k.center, t.k.scale, t.k.shift};
     const std::int64_t width = channels * view_.inner;
     C k[3 * kFlatMost];
     spread(all, c, channels, k);
-    kernels::column_normalize<T>(as_columns(t.x.rows(c, ahead)), as_columns(residual_rows(t, c)),
+    kernels::column_normalize<T>(as_columns(t.x.rows(c)), as_columns(residual_rows(t, c)),
                                  as_columns(t.y.rows(c)), segments_, flattened(range), width,
                                  {k, k + width, k + 2 * width}, t.relu,
                                  t.bits.columns(c * view_.inner));
   }
   void input_gradient_flat(const Backward<T>& t, std::int64_t c, std::int64_t channels,
-                           const kernels::ColumnRange& range, std::int64_t ahead) const {
+                           const kernels::ColumnRange& range) const {
     const C* const all[] = {t.k.center,       t.k.a,           t.k.b,          t.k.c,
                             t.forward.center, t.forward.scale, t.forward.shift};
     const std::int64_t width = channels * view_.inner;
@@ -168,7 +169,7 @@ class RowLoop {
     spread(std::span(all, recompute ? 7 : 4), c, channels, k);
     const kernels::ChannelAffine<C> forward{k + 4 * width, k + 5 * width, k + 6 * width};
     kernels::column_input_gradient<T>(
-        as_columns(t.x.rows(c, ahead)), as_columns(t.dy.rows(c, ahead)), as_columns(t.dx.rows(c)),
+        as_columns(t.x.rows(c)), as_columns(t.dy.rows(c)), as_columns(t.dx.rows(c)),
         as_columns(t.dresidual.rows(c)), segments_, flattened(range), width,
         {k, k + width, k + 2 * width, k + 3 * width},
         {recompute ? &forward : nullptr, t.bits.columns(c * view_.inner)});
@@ -202,13 +203,13 @@ class RowLoop {
   };
 
   void normalize(const Forward<T>& t, std::int64_t c, std::int64_t channels,
-                 const kernels::ColumnRange& range, std::int64_t ahead) const {
+                 const kernels::ColumnRange& range) const {
     if (flat() && gapless(t.x, t.residual, t.y)) {
-      return normalize_flat(t, c, channels, range, ahead);
+      return normalize_flat(t, c, channels, range);
     }
-    kernels::channel_normalize<T>(t.x.rows(c, ahead), residual_rows(t, c), t.y.rows(c), runs_,
-                                  range, channels, {t.k.center + c, t.k.scale + c, t.k.shift + c},
-                                  t.relu, t.bits.rows(c));
+    kernels::channel_normalize<T>(t.x.rows(c), residual_rows(t, c), t.y.rows(c), runs_, range,
+                                  channels, {t.k.center + c, t.k.scale + c, t.k.shift + c}, t.relu,
+                                  t.bits.rows(c));
   }
 
   // The gate of the channels from c on; `forward` is what it refers to.
@@ -220,20 +221,20 @@ class RowLoop {
   }
 
   void input_gradient(const Backward<T>& t, std::int64_t c, std::int64_t channels,
-                      const kernels::ColumnRange& range, std::int64_t ahead) const {
+                      const kernels::ColumnRange& range) const {
     if (flat() && gapless(t.x, t.dy, t.dx, t.dresidual)) {
-      return input_gradient_flat(t, c, channels, range, ahead);
+      return input_gradient_flat(t, c, channels, range);
     }
     kernels::ChannelAffine<C> forward;
     kernels::channel_input_gradient<T>(
-        t.x.rows(c, ahead), t.dy.rows(c, ahead), t.dx.rows(c), t.dresidual.rows(c), runs_, range,
-        channels, {t.k.center + c, t.k.a + c, t.k.b + c, t.k.c + c}, gate(t, c, forward));
+        t.x.rows(c), t.dy.rows(c), t.dx.rows(c), t.dresidual.rows(c), runs_, range, channels,
+        {t.k.center + c, t.k.a + c, t.k.b + c, t.k.c + c}, gate(t, c, forward));
   }
 
   // For every channel: reduce(c, channels, first position, count, leaves, stride) makes the Node of
   // every leaf, reduced(c, node) takes what they merge to; finish(c, channels) and then map(c,
-  // channels, range, channels ahead) for some channels and all their columns. `read`, `written`:
-  // how many tensors; `stream`: these are written past the caches; `apart`: see channels_apart.
+  // channels, range) for some channels and all their columns. `read`, `written`: how many tensors;
+  // `stream`: these are written past the caches; `apart`: see channels_apart.
   template <class Node, class Reduce, class Reduced, class Finish, class Map>
   void reduce_then_map(std::int64_t read, std::int64_t written, bool stream, std::int64_t apart,
                        const Reduce& reduce, const Reduced& reduced, const Finish& finish,
@@ -247,11 +248,9 @@ class RowLoop {
     const bool all_fit = slab * threads_ <= cached_bytes(), one_fits = slab <= cached_bytes();
     const std::int64_t items = core::block_count(channels, apart);
     if (threads_ == 1 || (balanced(items, threads_) && (all_fit || !one_fits))) {
-      // Whole channels for a thread, some at a time. While one group is mapped, the next one is
-      // fetched: memory is read and written at once, and what is reduced is in a cache already.
+      // Whole channels for a thread, some at a time.
       const std::int64_t group = whole_items(channels_together(inputs, slab), apart);
       const std::int64_t own_cache = core::cache_sizes().core;
-      const bool fetch = view_.size() * read * kBytes > own_cache && two_fit_core(group * inputs);
       const std::int64_t leaves = core::block_count(count_, kernels::kLeaf);
       core::parallel_for(threads_, core::block_count(channels, group), [&](std::int64_t task) {
         const std::int64_t first = task * group, width = std::min(group, channels - first);
@@ -261,12 +260,11 @@ class RowLoop {
           reduced(first + c, merged(nodes + c * leaves, leaves));
         }
         finish(first, width);
-        const std::int64_t ahead = fetch && first + 2 * width <= channels ? width : 0;
-        if (width * slab <= own_cache) return map(first, width, {0, columns, stream}, ahead);
+        if (width * slab <= own_cache) return map(first, width, {0, columns, stream});
         // From the end, so that it begins with what has just been read.
         for (std::int64_t i = pieces.count(); i-- > 0;) {
           const auto [begin, end] = pieces[i];
-          map(first, width, {begin, end, stream}, ahead);
+          map(first, width, {begin, end, stream});
         }
       });
       return;
@@ -292,7 +290,7 @@ class RowLoop {
       core::parallel_for_backwards(threads_, tasks, [&](std::int64_t task) {
         const auto [begin, end] = pieces[task % pieces.count()];
         const std::int64_t c = task / pieces.count() * apart;
-        map(first + c, std::min(apart, width - c), {begin, end, stream}, 0);
+        map(first + c, std::min(apart, width - c), {begin, end, stream});
       });
     }
   }
@@ -300,12 +298,6 @@ class RowLoop {
   // As many channels in whole multiples of `apart`: at least one, or all there are.
   std::int64_t whole_items(std::int64_t group, std::int64_t apart) const noexcept {
     return std::min(std::max(group / apart, std::int64_t{1}) * apart, view_.channels);
-  }
-
-  // Whether what is read of a group stays in the core's cache while the next one's is fetched: the
-  // other half of it is for what else passes through.
-  static bool two_fit_core(std::int64_t inputs) noexcept {
-    return 2 * inputs <= core::cache_sizes().core / 2;
   }
 
   // As many channels as stay in L1 or, where segments are short, as make up a piece of memory that
@@ -316,7 +308,7 @@ class RowLoop {
     if (view_.outer > 1 && segment < kWorthFetching) {
       group = short_segments<T>(view_) ? kFlatWidth / view_.inner
                                        : core::block_count(kWorthFetching, segment);
-      while (group > 1 && !two_fit_core(group * inputs)) --group;
+      group = std::min(group, core::cache_sizes().core / (4 * inputs));
     }
     if (threads_ > 1) group = std::min(group, view_.channels / (4 * threads_));
     return std::clamp<std::int64_t>(group, 1, view_.channels);

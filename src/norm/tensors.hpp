@@ -19,11 +19,9 @@ struct Strided {
   std::int64_t channel = 0;
   bool far = false;  ///< Larger than the caches: it has to come from memory.
 
-  /// Channels from c on of a tensor with contiguous segments; where they are mapped, memory is
-  /// asked for so many channels ahead.
-  kernels::Rows<T> rows(std::int64_t c, std::int64_t channels_ahead = 0) const noexcept {
-    return {data == nullptr ? nullptr : data + c * channel, outer, channel, far,
-            channels_ahead * channel};
+  /// Channels from c on of a tensor with contiguous segments.
+  kernels::Rows<T> rows(std::int64_t c) const noexcept {
+    return {data == nullptr ? nullptr : data + c * channel, outer, channel, far};
   }
   /// Channels from c on of a channels-last tensor. If it is far, memory is asked for the columns
   /// that are used next, and at least 16 KiB ahead.
