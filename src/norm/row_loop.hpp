@@ -43,9 +43,8 @@ class RowLoop {
     };
     reduce_then_map<kernels::Moments>(
         1, 1, t.stream, channels_apart(t.bits), reduce, reduced, finish,
-        [&](std::int64_t c, std::int64_t channels, const kernels::ColumnRange& range) {
-          normalize(t, c, channels, range);
-        });
+        [&](std::int64_t c, std::int64_t channels, const kernels::ColumnRange& range,
+            std::int64_t ahead) { normalize(t, c, channels, range, ahead); });
   }
 
   /// y from the coefficients, in the order of memory.
@@ -64,7 +63,7 @@ class RowLoop {
     core::parallel_for(threads_, pieces.count() * blocks, [&](std::int64_t task) {
       const auto [begin, end] = pieces[task / (blocks * splits) * splits + task % splits];
       const std::int64_t c = task / splits % blocks * channels;
-      normalize(t, c, std::min(channels, view_.channels - c), {begin, end, t.stream});
+      normalize(t, c, std::min(channels, view_.channels - c), {begin, end, t.stream}, 0);
     });
   }
 
@@ -86,9 +85,9 @@ class RowLoop {
     };
     reduce_then_map<kernels::GradientSums>(
         2, t.dresidual.data == nullptr ? 1 : 2, t.stream, channels_apart(t.bits), reduce, reduced,
-        finish, [&](std::int64_t c, std::int64_t channels, const kernels::ColumnRange& range) {
-          input_gradient(t, c, channels, range);
-        });
+        finish,
+        [&](std::int64_t c, std::int64_t channels, const kernels::ColumnRange& range,
+            std::int64_t ahead) { input_gradient(t, c, channels, range, ahead); });
   }
 
  private:
@@ -100,8 +99,6 @@ class RowLoop {
   // A piece of a row that is mapped by one task. A multiple of 8: two tasks share no byte of bits.
   static constexpr std::int64_t kPiece = 16384;
   static constexpr std::int64_t kInL1 = 16384;  // bytes of rows that are reduced, then mapped
-  // Contiguous bytes from which on memory is read at full speed.
-  static constexpr std::int64_t kWorthFetching = 49152;
   static constexpr std::int64_t kResidualAhead = 2048 / kBytes;
   // Values of all short segments that are mapped together, and at most, where 8 have to be.
   static constexpr std::int64_t kFlatWidth = 1024;
@@ -134,9 +131,11 @@ class RowLoop {
   kernels::ColumnRange flattened(const kernels::ColumnRange& range) const noexcept {
     return {range.begin / view_.inner, range.end / view_.inner, range.stream};
   }
+  // Memory is asked for so many channels ahead.
   template <class U>
-  static kernels::Columns<U> as_columns(const kernels::Rows<U>& rows) noexcept {
-    return {rows.base, rows.outer, rows.ahead};
+  static kernels::Columns<U> as_columns(const kernels::Rows<U>& rows,
+                                        std::int64_t channels_ahead = 0) noexcept {
+    return {rows.base, rows.outer, rows.ahead + channels_ahead * rows.channel};
   }
   // Coefficients of the channels from c on, each one as often as a segment has values: one array
   // after the other.
@@ -149,18 +148,18 @@ class RowLoop {
     }
   }
   void normalize_flat(const Forward<T>& t, std::int64_t c, std::int64_t channels,
-                      const kernels::ColumnRange& range) const {
+                      const kernels::ColumnRange& range, std::int64_t ahead) const {
     const C* const all[] = {t.k.center, t.k.scale, t.k.shift};
     const std::int64_t width = channels * view_.inner;
     C k[3 * kFlatMost];
     spread(all, c, channels, k);
-    kernels::column_normalize<T>(as_columns(t.x.rows(c)), as_columns(residual_rows(t, c)),
+    kernels::column_normalize<T>(as_columns(t.x.rows(c), ahead), as_columns(residual_rows(t, c)),
                                  as_columns(t.y.rows(c)), segments_, flattened(range), width,
                                  {k, k + width, k + 2 * width}, t.relu,
                                  t.bits.columns(c * view_.inner));
   }
   void input_gradient_flat(const Backward<T>& t, std::int64_t c, std::int64_t channels,
-                           const kernels::ColumnRange& range) const {
+                           const kernels::ColumnRange& range, std::int64_t ahead) const {
     const C* const all[] = {t.k.center,       t.k.a,           t.k.b,          t.k.c,
                             t.forward.center, t.forward.scale, t.forward.shift};
     const std::int64_t width = channels * view_.inner;
@@ -169,7 +168,7 @@ class RowLoop {
     spread(std::span(all, recompute ? 7 : 4), c, channels, k);
     const kernels::ChannelAffine<C> forward{k + 4 * width, k + 5 * width, k + 6 * width};
     kernels::column_input_gradient<T>(
-        as_columns(t.x.rows(c)), as_columns(t.dy.rows(c)), as_columns(t.dx.rows(c)),
+        as_columns(t.x.rows(c), ahead), as_columns(t.dy.rows(c), ahead), as_columns(t.dx.rows(c)),
         as_columns(t.dresidual.rows(c)), segments_, flattened(range), width,
         {k, k + width, k + 2 * width, k + 3 * width},
         {recompute ? &forward : nullptr, t.bits.columns(c * view_.inner)});
@@ -203,9 +202,9 @@ class RowLoop {
   };
 
   void normalize(const Forward<T>& t, std::int64_t c, std::int64_t channels,
-                 const kernels::ColumnRange& range) const {
+                 const kernels::ColumnRange& range, std::int64_t ahead) const {
     if (flat() && gapless(t.x, t.residual, t.y)) {
-      return normalize_flat(t, c, channels, range);
+      return normalize_flat(t, c, channels, range, ahead);
     }
     kernels::channel_normalize<T>(t.x.rows(c), residual_rows(t, c), t.y.rows(c), runs_, range,
                                   channels, {t.k.center + c, t.k.scale + c, t.k.shift + c}, t.relu,
@@ -221,9 +220,9 @@ class RowLoop {
   }
 
   void input_gradient(const Backward<T>& t, std::int64_t c, std::int64_t channels,
-                      const kernels::ColumnRange& range) const {
+                      const kernels::ColumnRange& range, std::int64_t ahead) const {
     if (flat() && gapless(t.x, t.dy, t.dx, t.dresidual)) {
-      return input_gradient_flat(t, c, channels, range);
+      return input_gradient_flat(t, c, channels, range, ahead);
     }
     kernels::ChannelAffine<C> forward;
     kernels::channel_input_gradient<T>(
@@ -233,8 +232,9 @@ class RowLoop {
 
   // For every channel: reduce(c, channels, first position, count, leaves, stride) makes the Node of
   // every leaf, reduced(c, node) takes what they merge to; finish(c, channels) and then map(c,
-  // channels, range) for some channels and all their columns. `read`, `written`: how many tensors;
-  // `stream`: these are written past the caches; `apart`: see channels_apart.
+  // channels, range, ahead) for some channels and all their columns, `ahead` channels before the
+  // next ones of this thread, or 0. `read`, `written`: how many tensors; `stream`: these are
+  // written past the caches; `apart`: see channels_apart.
   template <class Node, class Reduce, class Reduced, class Finish, class Map>
   void reduce_then_map(std::int64_t read, std::int64_t written, bool stream, std::int64_t apart,
                        const Reduce& reduce, const Reduced& reduced, const Finish& finish,
@@ -248,9 +248,11 @@ class RowLoop {
     const bool all_fit = slab * threads_ <= cached_bytes(), one_fits = slab <= cached_bytes();
     const std::int64_t items = core::block_count(channels, apart);
     if (threads_ == 1 || (balanced(items, threads_) && (all_fit || !one_fits))) {
-      // Whole channels for a thread, some at a time.
+      // Whole channels for a thread, some at a time. Where segments are short, the next ones are
+      // fetched while these are mapped: a leaf of many segments waits for every one of them.
       const std::int64_t group = whole_items(channels_together(inputs, slab), apart);
       const std::int64_t own_cache = core::cache_sizes().core;
+      const bool fetch = short_segments<T>(view_) && view_.size() * read * kBytes > own_cache;
       const std::int64_t leaves = core::block_count(count_, kernels::kLeaf);
       core::parallel_for(threads_, core::block_count(channels, group), [&](std::int64_t task) {
         const std::int64_t first = task * group, width = std::min(group, channels - first);
@@ -260,11 +262,12 @@ class RowLoop {
           reduced(first + c, merged(nodes + c * leaves, leaves));
         }
         finish(first, width);
-        if (width * slab <= own_cache) return map(first, width, {0, columns, stream});
+        const std::int64_t ahead = fetch && first + 2 * width <= channels ? width : 0;
+        if (width * slab <= own_cache) return map(first, width, {0, columns, stream}, ahead);
         // From the end, so that it begins with what has just been read.
         for (std::int64_t i = pieces.count(); i-- > 0;) {
           const auto [begin, end] = pieces[i];
-          map(first, width, {begin, end, stream});
+          map(first, width, {begin, end, stream}, ahead);
         }
       });
       return;
@@ -290,7 +293,7 @@ class RowLoop {
       core::parallel_for_backwards(threads_, tasks, [&](std::int64_t task) {
         const auto [begin, end] = pieces[task % pieces.count()];
         const std::int64_t c = task / pieces.count() * apart;
-        map(first + c, std::min(apart, width - c), {begin, end, stream});
+        map(first + c, std::min(apart, width - c), {begin, end, stream}, 0);
       });
     }
   }
@@ -300,15 +303,11 @@ class RowLoop {
     return std::min(std::max(group / apart, std::int64_t{1}) * apart, view_.channels);
   }
 
-  // As many channels as stay in L1 or, where segments are short, as make up a piece of memory that
-  // is worth fetching.
+  // As many channels as stay in L1 or, of several segments, as make up a row of the flat loop.
   std::int64_t channels_together(std::int64_t inputs, std::int64_t slab) const noexcept {
-    const std::int64_t segment = view_.inner * kBytes;
     std::int64_t group = kInL1 / slab;
-    if (view_.outer > 1 && segment < kWorthFetching) {
-      group = short_segments<T>(view_) ? kFlatWidth / view_.inner
-                                       : core::block_count(kWorthFetching, segment);
-      group = std::min(group, core::cache_sizes().core / (4 * inputs));
+    if (view_.outer > 1) {
+      group = std::min(kFlatWidth / view_.inner, core::cache_sizes().core / (4 * inputs));
     }
     if (threads_ > 1) group = std::min(group, view_.channels / (4 * threads_));
     return std::clamp<std::int64_t>(group, 1, view_.channels);

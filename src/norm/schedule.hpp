@@ -26,7 +26,7 @@ inline std::int64_t cached_bytes() noexcept {
 /// Segments of fewer values, more than one of them, are short: those of some channels are mapped
 /// together, as one column of a channels-last tensor, and their bits lie without gaps.
 template <class T>
-inline constexpr auto kShort = static_cast<std::int64_t>(512 / sizeof(T));
+inline constexpr std::int64_t kShort = 1024 / std::max(sizeof(T), sizeof(float));
 template <class T>
 bool short_segments(const View& view) noexcept {
   return !view.channels_last && view.outer > 1 && view.inner < kShort<T>;
