@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/column_gates-inl.h"
 #include "kernels/columns.hpp"
@@ -34,18 +35,18 @@ std::int64_t side_by_side(const Columns<const T>& x) {
 }
 
 // sum_a[c] += a, sum_ab[c] += a * b over so many columns from j on, one after the other.
-// terms(d, column, channel, a, b) gives both as vectors of doubles, terms.fetch(column, channel,
-// count) asks for what is needed later.
-template <class Terms>
-HWY_INLINE void SumColumns(std::int64_t j, std::int64_t columns, std::int64_t channels,
-                           double* sum_a, double* sum_ab, const Terms& terms) {
-  const hn::ScalableTag<double> d;
+// terms(d, column, channel, a, b) gives both as vectors of A, terms.fetch(column, channel, count)
+// asks for what is needed later.
+template <class A, class Terms>
+HWY_INLINE void SumColumns(std::int64_t j, std::int64_t columns, std::int64_t channels, A* sum_a,
+                           A* sum_ab, const Terms& terms) {
+  const hn::ScalableTag<A> d;
   using V = hn::Vec<decltype(d)>;
   constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
   std::int64_t c = 0;
   for (; c + kVectors * lanes <= channels; c += kVectors * lanes) {
-    double* const to_a = sum_a + c;
-    double* const to_ab = sum_ab + c;
+    A* const to_a = sum_a + c;
+    A* const to_ab = sum_ab + c;
     V a0 = hn::LoadU(d, to_a), a1 = hn::LoadU(d, to_a + lanes);
     V a2 = hn::LoadU(d, to_a + 2 * lanes), a3 = hn::LoadU(d, to_a + 3 * lanes);
     V ab0 = hn::LoadU(d, to_ab), ab1 = hn::LoadU(d, to_ab + lanes);
@@ -76,7 +77,7 @@ HWY_INLINE void SumColumns(std::int64_t j, std::int64_t columns, std::int64_t ch
     hn::StoreU(ab3, d, to_ab + 3 * lanes);
   }
   // Copies: what the loop stores may be, as far as the compiler knows, what a reference refers to.
-  ForVectors<double>(c, channels, [j, columns, sum_a, sum_ab, terms](auto narrow, std::int64_t at) {
+  ForVectors<A>(c, channels, [j, columns, sum_a, sum_ab, terms](auto narrow, std::int64_t at) {
     auto a_sum = hn::LoadU(narrow, sum_a + at), ab_sum = hn::LoadU(narrow, sum_ab + at);
     for (std::int64_t i = j; i < j + columns; ++i) {
       hn::Vec<decltype(narrow)> a, b;
@@ -90,12 +91,11 @@ HWY_INLINE void SumColumns(std::int64_t j, std::int64_t columns, std::int64_t ch
 }
 
 // The sums over the positions [first, first + count).
-template <class Terms>
+template <class A, class Terms>
 HWY_INLINE void LeafColumnSums(const Runs& runs, std::int64_t first, std::int64_t count,
-                               std::int64_t channels, double* sum_a, double* sum_ab,
-                               const Terms& terms) {
-  std::fill_n(sum_a, channels, 0.0);
-  std::fill_n(sum_ab, channels, 0.0);
+                               std::int64_t channels, A* sum_a, A* sum_ab, const Terms& terms) {
+  std::fill_n(sum_a, channels, A{0});
+  std::fill_n(sum_ab, channels, A{0});
   const std::int64_t together = side_by_side(terms.x);
   const Run* run = runs.data + runs.at_position(first);
   for (std::int64_t skip = first - run->before; count > 0; ++run, skip = 0) {
@@ -106,6 +106,40 @@ HWY_INLINE void LeafColumnSums(const Runs& runs, std::int64_t first, std::int64_
       SumColumns(j, std::min(together, end - j), channels, sum_a, sum_ab, terms);
     }
   }
+}
+
+// Channels that are summed again where float is too narrow for one of them.
+inline constexpr std::int64_t kGroup = 8;
+template <class Terms>
+HWY_NOINLINE void SumGroup(const Runs& runs, std::int64_t first, std::int64_t count,
+                           std::int64_t channels, double* sum_a, double* sum_ab,
+                           const Terms& terms) {
+  LeafColumnSums(runs, first, count, channels, sum_a, sum_ab, terms);
+}
+
+// The same, taken in float, as doubles; lost(d, channel) is what a second factor lost when it was
+// rounded to float. Channels for which float is too narrow are summed in double, by wide(channel):
+// the terms from a channel on, a multiple of kGroup.
+template <class Terms, class Lost, class Wide>
+HWY_INLINE void LeafColumnSumsInFloat(const Runs& runs, std::int64_t first, std::int64_t count,
+                                      std::int64_t channels, double* sum_a, double* sum_ab,
+                                      const Terms& terms, const Lost& lost, const Wide& wide) {
+  float a[kSummed], ab[kSummed];
+  LeafColumnSums(runs, first, count, channels, a, ab, terms);
+  ForVectors<double>(0, channels, [&](auto d, std::int64_t c) {
+    auto a_here = load(d, a + c), ab_here = hn::MulAdd(a_here, lost(d, c), load(d, ab + c));
+    const auto fits = fits_float(d, ab_here);
+    if (!hn::AllTrue(d, fits)) {
+      double wide_a[kGroup], wide_ab[kGroup];
+      const std::int64_t group = c / kGroup * kGroup, in_group = c - group;
+      SumGroup(runs, first, count, std::min(kGroup, channels - group), wide_a, wide_ab,
+               wide(group));
+      a_here = hn::IfThenElse(fits, a_here, hn::LoadU(d, wide_a + in_group));
+      ab_here = hn::IfThenElse(fits, ab_here, hn::LoadU(d, wide_ab + in_group));
+    }
+    hn::StoreU(a_here, d, sum_a + c);
+    hn::StoreU(ab_here, d, sum_ab + c);
+  });
 }
 
 // visit(first channel, channels, first position, positions, record) for the leaves of the positions
@@ -122,16 +156,16 @@ HWY_INLINE void ForColumnLeaves(std::int64_t first, std::int64_t count, std::int
 }
 
 // The terms x - mean and its square; weighted, w * (x - mean) and w * (x - mean)^2.
-template <class T, bool kWeighted>
+template <class T, class A, bool kWeighted = false>
 struct ColumnDifferences {
   Columns<const T> x;
-  const double* mean;
-  const float* w;
+  const A* mean;
+  const float* w = nullptr;
 
   template <class D, class V>
   HWY_INLINE void operator()(D d, std::int64_t j, std::int64_t c, V& a, V& b) const {
     b = hn::Sub(load(d, x.base + j * x.column + c), hn::LoadU(d, mean + c));
-    a = kWeighted ? hn::Mul(hn::Set(d, static_cast<double>(w[j])), b) : b;
+    a = kWeighted ? hn::Mul(hn::Set(d, static_cast<A>(w[j])), b) : b;
   }
   HWY_INLINE void fetch(std::int64_t j, std::int64_t c, std::int64_t count) const {
     FetchChannels(x, j, c, count);
@@ -158,6 +192,27 @@ inline void CenterMoments(std::int64_t channels, double n, const double* sum, do
   }
 }
 
+// The sums of x - pivot and of its square.
+template <class T>
+HWY_INLINE void SumDifferences(const Columns<const T>& x, const Runs& runs, std::int64_t first,
+                               std::int64_t count, std::int64_t channels, const double* pivot,
+                               double* sum, double* squares) {
+  if constexpr (std::is_same_v<Sum<T>, float>) {
+    // The pivot is a value of x: it loses nothing.
+    float rounded[kSummed];
+    round_to_float(pivot, rounded, channels);
+    LeafColumnSumsInFloat(
+        runs, first, count, channels, sum, squares, ColumnDifferences<T, float>{x, rounded},
+        [](auto d, std::int64_t) { return hn::Zero(d); },
+        [&](std::int64_t c) {
+          return ColumnDifferences<T, double>{{x.base + c, x.column, x.ahead}, pivot + c};
+        });
+  } else {
+    LeafColumnSums(runs, first, count, channels, sum, squares,
+                   ColumnDifferences<T, double>{x, pivot});
+  }
+}
+
 // The pivot is the mean of the leaf's first kPivotColumns, around the first one. With weights that
 // may say nothing about the others: one pass more finds the pivot.
 template <class T>
@@ -179,8 +234,7 @@ void ColumnMoments(const Columns<const T>& all, const Runs& runs, std::int64_t f
         if (runs.weights == nullptr) {
           for (const std::int64_t columns : {std::min(kPivotColumns<T>, size), size}) {
             if (columns == 1) continue;  // it is what the pivot is
-            LeafColumnSums(runs, position, columns, width, sum, m2,
-                           ColumnDifferences<T, false>{x, mean, nullptr});
+            SumDifferences(x, runs, position, columns, width, mean, sum, m2);
             CenterMoments(width, static_cast<double>(columns), sum, mean, m2);
           }
           if (size == 1) std::fill_n(m2, width, 0.0);
@@ -188,7 +242,7 @@ void ColumnMoments(const Columns<const T>& all, const Runs& runs, std::int64_t f
         }
         for (int pass = 0; pass < 2; ++pass) {
           LeafColumnSums(runs, position, size, width, sum, m2,
-                         ColumnDifferences<T, true>{x, mean, runs.weights});
+                         ColumnDifferences<T, double, true>{x, mean, runs.weights});
           CenterMoments(width, runs.leaf_weights[position / kColumnLeaf], sum, mean, m2);
         }
       });
@@ -266,13 +320,25 @@ inline void MergeColumnGradientSums(double* records, std::int64_t record, std::i
 }
 
 // The terms dy and dy * (x - mean), dy after the gate.
-template <class T, Gate kGate>
+template <class T, class A, Gate kGate>
 struct ColumnGradientTerms {
   using C = NormParameter<T>;
   Columns<const T> x, dy;
-  const double* mean;
+  const A* mean;
   ChannelAffine<C> forward;
   ColumnBits bits;
+
+  ColumnGradientTerms(const Columns<const T>& all_x, const Columns<const T>& all_dy,
+                      const ColumnGate<C>& gate, const A* means, std::int64_t c)
+      : x{all_x.base + c, all_x.column, all_x.ahead},
+        dy{all_dy.base + c, all_dy.column, all_dy.ahead},
+        mean(means) {
+    if constexpr (kGate == Gate::bits) bits = {gate.bits.base + c / 8, gate.bits.column};
+    if constexpr (kGate == Gate::forward) {
+      const ChannelAffine<C>& k = *gate.forward;
+      forward = {k.center + c, k.scale + c, k.shift + c};
+    }
+  }
 
   template <class D, class V>
   HWY_INLINE void operator()(D d, std::int64_t j, std::int64_t c, V& a, V& b) const {
@@ -287,8 +353,8 @@ struct ColumnGradientTerms {
           Lanes<decltype(g)>{hn::LoadU(dc, forward.center + c), hn::LoadU(dc, forward.scale + c),
                              hn::LoadU(dc, forward.shift + c)});
     }
-    a = to_double(d, g);
-    b = hn::Sub(to_double(d, value), hn::LoadU(d, mean + c));
+    a = widened(d, g);
+    b = hn::Sub(widened(d, value), hn::LoadU(d, mean + c));
   }
   HWY_INLINE void fetch(std::int64_t j, std::int64_t c, std::int64_t count) const {
     FetchChannels(x, j, c, count);
@@ -301,22 +367,27 @@ void ColumnGradientSums(const Columns<const T>& x, const Columns<const T>& dy, c
                         std::int64_t first, std::int64_t count, std::int64_t channels,
                         const double* mean, const ColumnGate<NormParameter<T>>& gate,
                         double* records, std::int64_t record, std::int64_t centered) {
-  using C = NormParameter<T>;
   with_column_gate(gate, [&](auto kind) {
-    const ChannelAffine<C> k = gate.forward == nullptr ? ChannelAffine<C>{} : *gate.forward;
     ForColumnLeaves(first, count, channels, records, record,
                     [&](std::int64_t c, std::int64_t width, std::int64_t position,
                         std::int64_t size, double* sums) {
-                      const Columns<const T> from{x.base + c, x.column, x.ahead},
-                          incoming{dy.base + c, dy.column, dy.ahead};
-                      const ColumnBits bits{
-                          gate.bits.base == nullptr ? nullptr : gate.bits.base + c / 8,
-                          gate.bits.column};
-                      ColumnGradientTerms<T, kind()> terms{from, incoming, mean + c, {}, bits};
-                      if constexpr (kind() == Gate::forward) {
-                        terms.forward = {k.center + c, k.scale + c, k.shift + c};
+                      const auto wide = [&](std::int64_t from) {
+                        return ColumnGradientTerms<T, double, kind()>(x, dy, gate, mean + c + from,
+                                                                      c + from);
+                      };
+                      if constexpr (std::is_same_v<Sum<T>, float>) {
+                        float rounded[kSummed];
+                        round_to_float(mean + c, rounded, width);
+                        LeafColumnSumsInFloat(
+                            runs, position, size, width, sums, sums + centered,
+                            ColumnGradientTerms<T, float, kind()>(x, dy, gate, rounded, c),
+                            [&](auto d, std::int64_t i) {
+                              return hn::Sub(load(d, rounded + i), hn::LoadU(d, mean + c + i));
+                            },
+                            wide);
+                      } else {
+                        LeafColumnSums(runs, position, size, width, sums, sums + centered, wide(0));
                       }
-                      LeafColumnSums(runs, position, size, width, sums, sums + centered, terms);
                     });
   });
 }

@@ -61,9 +61,9 @@ HWY_INLINE hn::Vec<D> load([[maybe_unused]] D d, const T* p) {
     return load_half(d, p);
   }
 }
-// Computed values as doubles.
+// Computed values as floats or doubles: exact.
 template <class D, class V>
-HWY_INLINE hn::Vec<D> to_double([[maybe_unused]] D d, V v) {
+HWY_INLINE hn::Vec<D> widened([[maybe_unused]] D d, V v) {
   if constexpr (std::is_same_v<V, hn::Vec<D>>) {
     return v;
   } else {
@@ -115,6 +115,18 @@ HWY_INLINE void store(hn::Vec<D> v, D d, T* p) {
     hn::Store(v, d, values);
     for (std::size_t i = 0; i < hn::MaxLanes(D()); ++i) p[i] = float16(values[i]);
   }
+}
+
+// What the sums of a leaf are taken in; values of 16 bits leave a float digits enough
+// (docs/numerics.md).
+template <class T>
+using Sum = std::conditional_t<sizeof(T) == 2, float, double>;
+// Whether it was wide enough: neither has a term overflowed, nor has what terms lost by being too
+// small counted. (False for a sum of 0, and for NaN.)
+template <class D>
+HWY_INLINE hn::Mask<D> fits_float(D d, hn::Vec<D> sum_of_products) {
+  const auto size = hn::Abs(sum_of_products);
+  return hn::And(hn::Ge(size, hn::Set(d, 0x1p-100)), hn::Le(size, hn::Set(d, 0x1p120)));
 }
 
 // Asks for the lines of memory of `count` values that begin `ahead` values behind p, wherever that
@@ -245,6 +257,13 @@ HWY_INLINE void ForVectors(std::int64_t at, std::int64_t n, Visit visit) {
   constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
   for (; at + lanes <= n; at += lanes) visit(d, at);
   if constexpr (lanes > 1) ForVectors<C, static_cast<std::size_t>(lanes / 2)>(at, n, visit);
+}
+
+inline void round_to_float(const double* from, float* to, std::int64_t n) {
+  ForVectors<double>(0, n, [=](auto d, std::int64_t i) {
+    const hn::Rebind<float, decltype(d)> d32;
+    hn::StoreU(hn::DemoteTo(d32, hn::LoadU(d, from + i)), d32, to + i);
+  });
 }
 
 }  // namespace HWY_NAMESPACE

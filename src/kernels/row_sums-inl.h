@@ -24,10 +24,11 @@ namespace evenrow::kernels {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Partial sums of a leaf: value i of it goes to sum i mod 32. Four vectors of doubles at a time
-// (two chains of additions each) hide the latency; with 8 lanes that is the whole width, with fewer
-// the width is swept several times.
-inline constexpr std::int64_t kPartials = 32;
+// Partial sums of a leaf: value i of it goes to sum i mod kPartials. Four vectors at a time (two
+// chains of additions each) hide the latency; vectors of 64 bytes are the whole width, with shorter
+// ones the width is swept several times.
+template <class A>
+inline constexpr std::int64_t kPartials = 256 / sizeof(A);
 inline constexpr std::int64_t kVectors = 4;
 
 // How many values ahead of a sum memory is asked for: what the processor fetches by itself ends
@@ -41,7 +42,7 @@ struct TwoSums {
 
 // The sum of v's lanes, by halves.
 template <class D>
-HWY_INLINE double fold_lanes(D, hn::Vec<D> v) {
+HWY_INLINE hn::TFromD<D> fold_lanes(D, hn::Vec<D> v) {
 #if HWY_TARGET != HWY_SCALAR  // which has no halves
   if constexpr (hn::MaxLanes(D()) > 1) {
     const hn::Half<D> half;
@@ -52,9 +53,9 @@ HWY_INLINE double fold_lanes(D, hn::Vec<D> v) {
 }
 
 // The sum of `kWidth` values, by halves: value i and value i + width / 2.
-template <std::int64_t kWidth>
-HWY_INLINE double fold(double* values) {
-  const hn::CappedTag<double, kWidth> d;
+template <std::int64_t kWidth, class A>
+HWY_INLINE A fold(A* values) {
+  const hn::CappedTag<A, kWidth> d;
   constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
   for (std::int64_t width = kWidth / 2; width >= lanes; width /= 2) {
     for (std::int64_t i = 0; i < width; i += lanes) {
@@ -65,14 +66,16 @@ HWY_INLINE double fold(double* values) {
 }
 
 // The partial sums of a leaf: of a and of a * b.
+template <class A>
 struct Partials {
-  HWY_ALIGN double a[kPartials] = {};
-  HWY_ALIGN double ab[kPartials] = {};
+  HWY_ALIGN A a[kPartials<A>] = {};
+  HWY_ALIGN A ab[kPartials<A>] = {};
 };
 
 // kVectors vectors of them.
 template <class D>
 struct Chains {
+  using A = hn::TFromD<D>;
   using V = hn::Vec<D>;
   V a0, a1, a2, a3, ab0, ab1, ab2, ab3;
 
@@ -80,7 +83,7 @@ struct Chains {
     const V z = hn::Zero(D());
     return {z, z, z, z, z, z, z, z};
   }
-  static HWY_INLINE Chains load(const double* a, const double* ab) {
+  static HWY_INLINE Chains load(const A* a, const A* ab) {
     const D d;
     return {hn::Load(d, a),
             hn::Load(d, a + kLanes),
@@ -91,7 +94,7 @@ struct Chains {
             hn::Load(d, ab + 2 * kLanes),
             hn::Load(d, ab + 3 * kLanes)};
   }
-  HWY_INLINE void store(double* a, double* ab) const {
+  HWY_INLINE void store(A* a, A* ab) const {
     const D d;
     hn::Store(a0, d, a);
     hn::Store(a1, d, a + kLanes);
@@ -102,12 +105,13 @@ struct Chains {
     hn::Store(ab2, d, ab + 2 * kLanes);
     hn::Store(ab3, d, ab + 3 * kLanes);
   }
-  // The terms of the values i = at, at + kPartials, ... < end, and of those that follow each one.
+  // The terms of the values i = at, at + kPartials<A>, ... < end, and of those that follow each
+  // one.
   template <class Terms>
   HWY_INLINE void add(std::int64_t at, std::int64_t end, const Terms& terms) {
     const D d;
-    for (std::int64_t i = at; i < end; i += kPartials) {
-      terms.fetch(i);
+    for (std::int64_t i = at; i < end; i += kPartials<A>) {
+      terms.fetch(i, kPartials<A>);
       V a, b;
       terms(d, i, a, b);
       a0 = hn::Add(a0, a);
@@ -128,13 +132,13 @@ struct Chains {
   static constexpr auto kLanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
 };
 
-// Adds whole blocks of kPartials values; terms(d, i, a, b) gives a and b as vectors of doubles for
-// the values from i on; terms.fetch(i) asks for what is needed some leaves later.
-template <class Terms>
-HWY_INLINE void AddBlocks(Partials& sums, std::int64_t n, const Terms& terms) {
-  const hn::CappedTag<double, kPartials / kVectors> d;
+// Adds whole blocks of kPartials values; terms(d, i, a, b) gives a and b as vectors of A for the
+// values from i on; terms.fetch(i, n) asks for what is needed some leaves later.
+template <class A, class Terms>
+HWY_INLINE void AddBlocks(Partials<A>& sums, std::int64_t n, const Terms& terms) {
+  const hn::CappedTag<A, kPartials<A> / kVectors> d;
   constexpr auto step = static_cast<std::int64_t>(kVectors * hn::MaxLanes(d));
-  for (std::int64_t at = 0; at < kPartials; at += step) {
+  for (std::int64_t at = 0; at < kPartials<A>; at += step) {
     auto chains = Chains<std::remove_const_t<decltype(d)>>::load(sums.a + at, sums.ab + at);
     chains.add(at, n, terms);
     chains.store(sums.a + at, sums.ab + at);
@@ -142,23 +146,24 @@ HWY_INLINE void AddBlocks(Partials& sums, std::int64_t n, const Terms& terms) {
 }
 
 // The sums of a leaf, after its last values [whole, n), fewer than a block.
-template <class Terms>
-HWY_INLINE TwoSums Finish(Partials& sums, std::int64_t whole, std::int64_t n, const Terms& terms) {
-  ForVectors<double>(0, n - whole, [&](auto d, std::int64_t i) {
+template <class A, class Terms>
+HWY_INLINE TwoSums Finish(Partials<A>& sums, std::int64_t whole, std::int64_t n,
+                          const Terms& terms) {
+  ForVectors<A>(0, n - whole, [&](auto d, std::int64_t i) {
     hn::Vec<decltype(d)> a, b;
     terms(d, whole + i, a, b);
     hn::StoreU(hn::Add(hn::LoadU(d, sums.a + i), a), d, sums.a + i);
     hn::StoreU(hn::MulAdd(a, b, hn::LoadU(d, sums.ab + i)), d, sums.ab + i);
   });
-  return {fold<kPartials>(sums.a), fold<kPartials>(sums.ab)};
+  return {fold<kPartials<A>>(sums.a), fold<kPartials<A>>(sums.ab)};
 }
 
-// sum(a) and sum(a * b) over one leaf.
-template <class Terms>
+// sum(a) and sum(a * b) over one leaf, taken in A.
+template <class A, class Terms>
 HWY_INLINE TwoSums LeafSums(std::int64_t n, const Terms& terms) {
-  const std::int64_t whole = n / kPartials * kPartials;
-  const hn::CappedTag<double, kPartials / kVectors> d;
-  if constexpr (kVectors * hn::MaxLanes(d) == kPartials) {  // all at once: folded without memory
+  const std::int64_t whole = n / kPartials<A> * kPartials<A>;
+  const hn::CappedTag<A, kPartials<A> / kVectors> d;
+  if constexpr (kVectors * hn::MaxLanes(d) == kPartials<A>) {  // all at once: folded without memory
     if (whole == n) {
       auto s = Chains<std::remove_const_t<decltype(d)>>::zero();
       s.add(0, n, terms);
@@ -166,9 +171,24 @@ HWY_INLINE TwoSums LeafSums(std::int64_t n, const Terms& terms) {
               fold_lanes(d, hn::Add(hn::Add(s.ab0, s.ab2), hn::Add(s.ab1, s.ab3)))};
     }
   }
-  Partials sums;
+  Partials<A> sums;
   AddBlocks(sums, whole, terms);
   return Finish(sums, whole, n, terms);
+}
+
+inline bool fits_float(double sum_of_products) {
+  const hn::CappedTag<double, 1> d;
+  return hn::AllTrue(d, fits_float(d, hn::Set(d, sum_of_products)));
+}
+
+// The same in Sum<T> where that is wide enough, otherwise in double.
+template <class T, class Terms>
+HWY_INLINE TwoSums LeafSumsOf(std::int64_t n, const Terms& terms) {
+  if constexpr (std::is_same_v<Sum<T>, float>) {
+    const TwoSums sums = terms.exact(LeafSums<float>(n, terms));
+    if (fits_float(sums.ab)) return sums;
+  }
+  return LeafSums<double>(n, terms);
 }
 
 // How many of a leaf's first values make its pivot: the largest power of two up to 16 and n.
@@ -181,7 +201,7 @@ inline std::int64_t pivots(std::int64_t n) {
 // The mean of the leaf's first k = pivots(n) values; as a difference to the first one, so that
 // equal values give exactly themselves.
 template <class T>
-HWY_INLINE double Pivot(const T* x, std::int64_t k) {
+HWY_INLINE Sum<T> Pivot(const T* x, std::int64_t k) {
   const hn::CappedTag<double, 1> d1;
   const double first = hn::GetLane(load(d1, x));
   const hn::CappedTag<double, kPivotValues / 2> half;
@@ -190,7 +210,8 @@ HWY_INLINE double Pivot(const T* x, std::int64_t k) {
       const auto origin = hn::Set(half, first);
       const auto low = hn::Sub(load(half, x), origin);
       const auto high = hn::Sub(load(half, x + kPivotValues / 2), origin);
-      return first + fold_lanes(half, hn::Add(low, high)) / kPivotValues;
+      const double difference = fold_lanes(half, hn::Add(low, high)) / kPivotValues;
+      return static_cast<Sum<T>>(first + difference);
     }
   }
   HWY_ALIGN double difference[kPivotValues];
@@ -198,13 +219,13 @@ HWY_INLINE double Pivot(const T* x, std::int64_t k) {
     ForVectors<double>(0, k, [&](auto d, std::int64_t i) {
       hn::Store(hn::Sub(load(d, x + i), hn::Set(d, first)), d, difference + i);
     });
-    return first + fold<kPivotValues>(difference) / kPivotValues;
+    return static_cast<Sum<T>>(first + fold<kPivotValues>(difference) / kPivotValues);
   }
   for (std::int64_t i = 0; i < k; ++i) difference[i] = hn::GetLane(load(d1, x + i)) - first;
   for (std::int64_t width = k / 2; width > 0; width /= 2) {
     for (std::int64_t i = 0; i < width; ++i) difference[i] += difference[i + width];
   }
-  return first + difference[0] / static_cast<double>(k);
+  return static_cast<Sum<T>>(first + difference[0] / static_cast<double>(k));
 }
 
 // From sums around a pivot: sum(w (x - mean)^2) = sum(w (x - p)^2) - sum(w (x - p))^2 / n; rounding
@@ -218,7 +239,7 @@ inline Moments around(double pivot, double count, const TwoSums& sums) {
 template <class T>
 struct Differences {
   const T* x;
-  double pivot;
+  Sum<T> pivot;
   const T* later;
 
   template <class D, class V>
@@ -226,9 +247,10 @@ struct Differences {
     a = hn::Sub(load(d, x + i), hn::Set(d, pivot));
     b = a;
   }
-  HWY_INLINE void fetch(std::int64_t i) const {
-    if (later != nullptr) FetchLines(later, i, kPartials);
+  HWY_INLINE void fetch(std::int64_t i, std::int64_t n) const {
+    if (later != nullptr) FetchLines(later, i, n);
   }
+  static HWY_INLINE TwoSums exact(const TwoSums& sums) { return sums; }
 };
 
 // The same, weighted: w * (x - pivot) and w * (x - pivot)^2.
@@ -243,14 +265,14 @@ struct WeightedDifferences {
     b = hn::Sub(load(d, x + i), hn::Set(d, pivot));
     a = hn::Mul(load(d, w + i), b);
   }
-  HWY_INLINE void fetch(std::int64_t) const {}
+  HWY_INLINE void fetch(std::int64_t, std::int64_t) const {}
 };
 
 // With weights the first values may say nothing about the others: a first pass finds the pivot.
 template <class T>
 Moments WeightedLeafMoments(const T* x, const float* w, std::int64_t n, double weight) {
   const auto moments_around = [&](double pivot) {
-    return around(pivot, weight, LeafSums(n, WeightedDifferences<T>{x, w, pivot}));
+    return around(pivot, weight, LeafSums<double>(n, WeightedDifferences<T>{x, w, pivot}));
   };
   return moments_around(moments_around(Pivot(x, pivots(n))).mean);
 }
@@ -262,18 +284,19 @@ class LeavesOfRow {
  public:
   // A leaf at x, of a row that has `left` values from there on.
   Moments moments(const T* x, std::int64_t n, std::int64_t left, const T* later) {
-    const double pivot = known_ == x ? pivot_ : Pivot(x, pivots(n));
+    const Sum<T> pivot = known_ == x ? pivot_ : Pivot(x, pivots(n));
     known_ = nullptr;
     if (left >= 2 * kLeaf) {
       known_ = x + kLeaf;
       pivot_ = Pivot(known_, kPivotValues);
     }
-    return around(pivot, static_cast<double>(n), LeafSums(n, Differences<T>{x, pivot, later}));
+    const Differences<T> terms{x, pivot, later};
+    return around(pivot, static_cast<double>(n), LeafSumsOf<T>(n, terms));
   }
 
  private:
   const T* known_ = nullptr;  // where pivot_ belongs to
-  double pivot_ = 0;
+  Sum<T> pivot_ = 0;
 };
 
 template <class T>
@@ -287,7 +310,7 @@ Moments RowMoments(const T* x, std::int64_t n) {
   return tree.total();
 }
 
-// The terms dy and dy * (x - mean), dy after the gate.
+// The terms dy and dy * (x - mean), dy after the gate. In float they are of the rounded mean.
 template <class T, class Gated>
 struct GradientTerms {
   const T* x;
@@ -301,13 +324,17 @@ struct GradientTerms {
   HWY_INLINE void operator()(D d, std::int64_t i, V& a, V& b) const {
     const hn::Rebind<NormParameter<T>, D> dc;
     const auto value = load(dc, x + i);
-    a = to_double(d, gated(dc, i, value, load(dc, dy + i)));
-    b = hn::Sub(to_double(d, value), hn::Set(d, mean));
+    a = widened(d, gated(dc, i, value, load(dc, dy + i)));
+    b = hn::Sub(widened(d, value), hn::Set(d, static_cast<hn::TFromD<D>>(mean)));
   }
-  HWY_INLINE void fetch(std::int64_t i) const {
+  HWY_INLINE void fetch(std::int64_t i, std::int64_t n) const {
     if (later == nullptr) return;
-    FetchLines(later, i, kPartials);
-    FetchLines(dy_later, i, kPartials);
+    FetchLines(later, i, n);
+    FetchLines(dy_later, i, n);
+  }
+  // x - mean is x - rounded and what rounding took.
+  HWY_INLINE TwoSums exact(const TwoSums& sums) const {
+    return {sums.a, sums.ab + sums.a * (static_cast<double>(static_cast<float>(mean)) - mean)};
   }
 };
 
@@ -326,7 +353,7 @@ HWY_INLINE GradientSums LeafGradientSums(const GradientLeaf<T>& leaf, std::int64
   return with_gate<NormParameter<T>>(gate, [&](auto gated) -> GradientSums {
     const GradientTerms<T, decltype(gated)> terms{leaf.x, leaf.dy,    mean,
                                                   gated,  leaf.later, leaf.dy_later};
-    const TwoSums sums = LeafSums(n, terms);
+    const TwoSums sums = LeafSumsOf<T>(n, terms);
     return {sums.a, sums.ab * rstd};
   });
 }
@@ -394,7 +421,8 @@ HWY_INLINE const T* later(const Rows<const T>& rows, const Piece& piece, std::in
 
 // Cuts the positions [first, first + count) into leaves: whole(leaf, piece, n) for a leaf of n
 // values that lies in one run; otherwise copied = part(piece, n, copied), 0 at first, for n more
-// values of it, and parted(leaf, n, copied) when all are there. `run` has the first position.
+// values of it, and parted(leaf, n, copied) when all are there; if that is false, once more. `run`
+// has the first position.
 template <class Whole, class Part, class Parted>
 HWY_INLINE void ForLeaves(const Runs& runs, const Run* run, std::int64_t first, std::int64_t count,
                           const Whole& whole, const Part& part, const Parted& parted) {
@@ -415,12 +443,18 @@ HWY_INLINE void ForLeaves(const Runs& runs, const Run* run, std::int64_t first, 
       take(size, [&](const Piece& piece, std::int64_t n) { whole(leaf, piece, n); });
       continue;
     }
-    std::int64_t copied = 0;
-    for (std::int64_t taken = 0; taken < size;) {
-      taken += take(size - taken,
-                    [&](const Piece& piece, std::int64_t n) { copied = part(piece, n, copied); });
+    const Run* const first_run = run;
+    const std::int64_t first_skip = skip;
+    for (bool done = false; !done;) {
+      run = first_run;
+      skip = first_skip;
+      std::int64_t copied = 0;
+      for (std::int64_t taken = 0; taken < size;) {
+        taken += take(size - taken,
+                      [&](const Piece& piece, std::int64_t n) { copied = part(piece, n, copied); });
+      }
+      done = parted(leaf, size, copied);
     }
-    parted(leaf, size, copied);
   }
 }
 
@@ -428,18 +462,18 @@ HWY_INLINE void ForLeaves(const Runs& runs, const Run* run, std::int64_t first, 
 // rest, and short pieces, are copied together first. Of `source`: copy(piece, skip, n, to) copies n
 // values; begin(piece, n) knows the leaf's first values, in the piece or, if it is null, copied;
 // here(piece, skip, visit) and copies(visit) call visit(terms), for AddBlocks.
-template <class Source>
+template <class T, class Source>
 class PartedLeaf {
  public:
   explicit PartedLeaf(Source& source) : source_(source) {}
 
   // Takes n values; `copied` are waiting, so many do afterwards.
   HWY_INLINE std::int64_t take(const Piece& piece, std::int64_t n, std::int64_t copied) {
-    if (n < kLongPiece) {
+    if (n < kLongPiece || again_) {
       source_.copy(piece, 0, n, copied);
       return copied + n;
     }
-    const std::int64_t head = (kPartials - copied % kPartials) % kPartials;
+    const std::int64_t head = (kBlock - copied % kBlock) % kBlock;
     source_.copy(piece, 0, head, copied);
     const std::int64_t waiting = copied + head;
     if (!begun_) {
@@ -448,34 +482,40 @@ class PartedLeaf {
       source_.begin(waiting > 0 ? nullptr : &piece, waiting > 0 ? waiting : n);
     }
     source_.copies([&](const auto& terms) HWY_ATTR { AddBlocks(sums_, waiting, terms); });
-    const std::int64_t blocks = (n - head) / kPartials * kPartials, rest = n - head - blocks;
+    const std::int64_t blocks = (n - head) / kBlock * kBlock, rest = n - head - blocks;
     source_.here(piece, head, [&](const auto& terms) HWY_ATTR { AddBlocks(sums_, blocks, terms); });
     source_.copy(piece, head + blocks, rest, 0);
     return rest;
   }
-  // Of all that was taken; the next leaf may follow.
-  HWY_INLINE TwoSums sums(std::int64_t copied) {
-    const std::int64_t whole = copied / kPartials * kPartials;
+  // `sums` of all that was taken; or false: it has to be taken once more, for sums in double.
+  HWY_INLINE bool finish(std::int64_t copied, TwoSums& sums) {
+    const std::int64_t whole = copied / kBlock * kBlock;
     const bool all_copied = !std::exchange(begun_, false);
+    again_ = false;
     if (all_copied) source_.begin(nullptr, copied);
-    TwoSums result;
     source_.copies([&](const auto& terms) HWY_ATTR {
       if (all_copied) {
-        result = LeafSums(copied, terms);
-      } else {
-        AddBlocks(sums_, whole, terms);
-        result = Finish(sums_, whole, copied, terms);
+        sums = LeafSumsOf<T>(copied, terms);
+        return;
+      }
+      AddBlocks(sums_, whole, terms);
+      sums = Finish(sums_, whole, copied, terms);
+      if constexpr (std::is_same_v<Sum<T>, float>) {
+        sums = terms.exact(sums);
+        again_ = !fits_float(sums.ab);
       }
     });
-    return result;
+    return !again_;
   }
 
  private:
-  static constexpr std::int64_t kLongPiece = 3 * kPartials;
+  static constexpr std::int64_t kBlock = kPartials<Sum<T>>;
+  static constexpr std::int64_t kLongPiece = 3 * kBlock;
 
   Source& source_;
-  Partials sums_;
+  Partials<Sum<T>> sums_;
   bool begun_ = false;
+  bool again_ = false;
 };
 
 // A leaf of channel c.
@@ -483,7 +523,7 @@ template <class T>
 struct MomentParts {
   const Rows<const T>& x;
   std::int64_t c;
-  double pivot = 0;
+  Sum<T> pivot = 0;
   HWY_ALIGN T values[kLeaf];
 
   MomentParts(const Rows<const T>& rows, std::int64_t channel) : x(rows), c(channel) {}
@@ -513,7 +553,7 @@ void ChannelMoments(const Rows<const T>& x, const Runs& runs, std::int64_t first
   for (I c = 0; c < channels; ++c, leaves += stride) {
     LeavesOfRow<T> row;
     MomentParts<T> parts(x, c);
-    PartedLeaf leaf_of_parts(parts);
+    PartedLeaf<T, MomentParts<T>> leaf_of_parts(parts);
     ForLeaves(
         runs, run, first, count,
         [&](I leaf, const Piece& p, I n) {
@@ -521,8 +561,10 @@ void ChannelMoments(const Rows<const T>& x, const Runs& runs, std::int64_t first
         },
         [&](const Piece& p, I n, I copied) { return leaf_of_parts.take(p, n, copied); },
         [&](I leaf, I n, I copied) {
-          const TwoSums sums = leaf_of_parts.sums(copied);
+          TwoSums sums;
+          if (!leaf_of_parts.finish(copied, sums)) return false;
           leaves[leaf] = around(parts.pivot, static_cast<double>(n), sums);
+          return true;
         });
   }
 }
@@ -545,6 +587,7 @@ void ChannelWeightedMoments(const Rows<const T>& x, const Runs& runs, std::int64
     const auto parted = [&](I leaf, I n, I) {
       const double weight = runs.leaf_weights[first / kLeaf + leaf];
       leaves[leaf] = WeightedLeafMoments(values, weights, n, weight);
+      return true;
     };
     const auto whole = [&](I leaf, const Piece& p, I n) { parted(leaf, n, part(p, n, 0)); };
     ForLeaves(runs, run, first, count, whole, part, parted);
@@ -609,7 +652,7 @@ void ChannelGradientSums(const Rows<const T>& x, const Rows<const T>& dy, const 
     const GateHere<C> without_bits = gate_of(gate, c, forward);
     const double mean = with.mean[c], rstd = inverse_deviation(with.variance[c], with.eps);
     GradientParts<T> parts(x, dy, c, mean, without_bits, gate.bits);
-    PartedLeaf leaf_of_parts(parts);
+    PartedLeaf<T, GradientParts<T>> leaf_of_parts(parts);
     ForLeaves(
         runs, run, first, count,
         [&](I leaf, const Piece& p, I n) {
@@ -621,8 +664,10 @@ void ChannelGradientSums(const Rows<const T>& x, const Rows<const T>& dy, const 
         },
         [&](const Piece& p, I n, I copied) { return leaf_of_parts.take(p, n, copied); },
         [&](I leaf, I, I copied) {
-          const TwoSums sums = leaf_of_parts.sums(copied);
+          TwoSums sums;
+          if (!leaf_of_parts.finish(copied, sums)) return false;
           leaves[leaf] = {sums.a, sums.ab * rstd};
+          return true;
         });
   }
 }

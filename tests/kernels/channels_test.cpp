@@ -126,7 +126,7 @@ template <class T>
 void expect_weighted(const TensorCase<T>& flat, std::int64_t c, const Moments& computed) {
   const std::vector<T> row = flat.x.row(flat.valid, c);
   const auto exact =
-      oracle::moment_bounds(widened(std::span<const T>(row)), oracle::kRowLeaf, flat.weights());
+      oracle::moment_bounds(widened(std::span<const T>(row)), oracle::kRowLeaf<T>, flat.weights());
   EXPECT_LE(std::abs(computed.count - exact.n), exact.weight_error * exact.n) << flat.name();
   EXPECT_LE(std::abs(computed.mean - exact.mean), exact.mean_error) << flat.name();
   EXPECT_LE(std::abs(computed.m2 - exact.m2), exact.m2_error) << flat.name();

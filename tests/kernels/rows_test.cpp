@@ -25,7 +25,7 @@ INSTANTIATE_TEST_SUITE_P(Targets, RowKernels, ::testing::ValuesIn(available_targ
 template <class T>
 void expect_moments(std::span<const T> x, const std::string& what) {
   const Moments computed = row_moments(x.data(), static_cast<std::int64_t>(x.size()));
-  const auto exact = oracle::moment_bounds(widened(x), oracle::kRowLeaf);
+  const auto exact = oracle::moment_bounds(widened(x), oracle::kRowLeaf<T>);
   EXPECT_EQ(computed.count, static_cast<double>(x.size())) << what;
   EXPECT_LE(std::abs(computed.mean - exact.mean), exact.mean_error) << what;
   EXPECT_LE(std::abs(computed.m2 - exact.m2), exact.m2_error) << what;
@@ -183,10 +183,12 @@ void gradients_of_awkward_sizes() {
         products_size += std::abs(product);
       }
       const GradientSums sums = row_gradient_sums(x.data(), dy.data(), n, mean, rstd);
-      const Real depth = 37 + 2 * 3;  // a leaf's sums, and at most three levels of leaves
-      EXPECT_LE(std::abs(sums.dy - sum), depth * oracle::kDoubleUnit * sum_size) << n;
+      // A leaf's sums, and at most three levels of leaves. The mean, rounded to float, is smaller
+      // than what x is away from it.
+      const Real depth = static_cast<Real>(oracle::kRowLeaf<T>.depth + 2 * 3);
+      EXPECT_LE(std::abs(sums.dy - sum), depth * oracle::kSumUnit<T> * sum_size) << n;
       EXPECT_LE(std::abs(sums.dy_xhat - products),
-                (depth + 4) * oracle::kDoubleUnit * products_size)
+                (depth + 4) * oracle::kSumUnit<T> * products_size)
           << n;
       const GradientSums after_relu =
           row_gradient_sums(x.data(), dy.data(), n, mean, rstd, &forward);

@@ -144,12 +144,14 @@ class Comparison {
           bounds.m2_error / n + (bounds.weight_error + u) * bounds.variance());
     const std::vector<Real> dy = gated(c, bounds, results);
     const auto sums = oracle::gradient_bounds(bounds, row, dy, parameters_.eps);
-    const Real unit = oracle::kUnit<NormParameter<T>>;
     if (k_.dparameters) {
-      value("dbeta", c, 0, results.dbeta[i], sums.dbeta,
-            sums.dbeta_error + unit * (std::abs(sums.dbeta) + sums.dbeta_error));
-      value("dgamma", c, 0, results.dgamma[i], sums.dgamma,
-            sums.dgamma_error + unit * (std::abs(sums.dgamma) + sums.dgamma_error));
+      using C = NormParameter<T>;
+      const auto stored = [](Real sum, Real error) {
+        return error + oracle::kUnit<C> * (std::abs(sum) + error) +
+               std::numeric_limits<C>::denorm_min() / Real{2};
+      };
+      value("dbeta", c, 0, results.dbeta[i], sums.dbeta, stored(sums.dbeta, sums.dbeta_error));
+      value("dgamma", c, 0, results.dgamma[i], sums.dgamma, stored(sums.dgamma, sums.dgamma_error));
     }
     outputs(c, bounds, results);
     input_gradients(c, bounds, sums, dy, results);

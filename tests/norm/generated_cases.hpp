@@ -125,10 +125,12 @@ GeneratedCase<T> generated_case(std::uint64_t seed, std::uint64_t number) {
   const std::int64_t budget = size_class == 0 ? 36000 : (size_class < 9 ? 4000 : 500);
   const NormShape shape = generated_shape(draw, budget);
 
-  // A spread that squares nicely, one that does not; a mean of up to a million deviations, or so
-  // large that a row is constant. T must hold them, and what the gradient makes of them.
-  const double spread =
-      kIsHalf<T> ? draw.pick({1.0, 0.1, 30.0, 1.0}) : draw.pick({1.0, 1.0, 1e-3, 30.0, 1e8, 1e-12});
+  // A spread that squares nicely, one that does not, some that leave float when they are squared; a
+  // mean of up to a million deviations, or so large that a row is constant. T must hold them, and
+  // what the gradient makes of them.
+  const double spread = std::is_same_v<T, float16> ? draw.pick({1.0, 0.1, 30.0, 1.0})
+                        : kIsHalf<T>               ? draw.pick({1.0, 0.1, 30.0, 1e-16, 3e17})
+                                                   : draw.pick({1.0, 1.0, 1e-3, 30.0, 1e8, 1e-12});
   const double ratio = kIsHalf<T> ? draw.pick({0.0, 1.0, -3.0, 50.0, 1e3})
                                   : draw.pick({0.0, 0.0, 1.0, -30.0, 1e3, 1e6, 1e20});
   const double offset = spread * (std::is_same_v<T, float16> ? std::min(ratio, 300.0) : ratio);

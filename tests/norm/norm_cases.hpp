@@ -368,7 +368,7 @@ inline bool is_channels_last(const NormShape& shape) {
 }
 template <class T>
 oracle::LeafShape leaf_shape(const NormShape& shape) {
-  return is_channels_last(shape) ? oracle::kChannelLeaf<T> : oracle::kRowLeaf;
+  return is_channels_last(shape) ? oracle::kChannelLeaf<T> : oracle::kRowLeaf<T>;
 }
 
 }  // namespace evenrow

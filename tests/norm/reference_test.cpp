@@ -110,9 +110,44 @@ TYPED_TEST(Reference, HugeAndTinySpreads) {
   // Up to squares that do not fit in float, down to variances far below eps.
   for (const double spread : {1e-30, 1e-10, 1e-3, 1e3, 1e5, 1e18, 1e20, 1e30}) {
     if (!fits<TypeParam>(8 * spread)) continue;
-    for (const NormShape& shape : {NormShape{1, 2, 1100}, NormShape{600, 3, 1}}) {
+    for (const NormShape& shape :
+         {NormShape{1, 2, 1100}, NormShape{5, 2, 300}, NormShape{600, 3, 1}}) {
       NormCase<TypeParam> k(shape, 8, spread, spread);
       expect_matches_reference(k, run(k));
+    }
+  }
+}
+
+// Neighbouring channels of which some are too large or too small for sums in float, or constant,
+// and gradients that are: each one is summed as if it were alone.
+TYPED_TEST(Reference, ChannelsOfEverySize) {
+  const std::vector<double> sizes = {1, 1e20, 1e-25, 0, 1e-3, 1e-20, 1e4};
+  for (const NormShape& shape :
+       {NormShape{200, 19, 1}, NormShape{3, 19, 700}, NormShape{40, 19, 50}}) {
+    NormCase<TypeParam> k(shape, 15);
+    for (std::int64_t c = 0; c < shape.channels; ++c) {
+      const auto i = static_cast<std::size_t>(c);
+      const double size = sizes[i % sizes.size()], gradient = sizes[i / 2 % sizes.size()];
+      for (std::int64_t j = 0; j < shape.columns(); ++j) {
+        TypeParam &x = k.x[k.at(j, c)], &dy = k.dy[k.at(j, c)];
+        if (fits<TypeParam>(8 * size))
+          x = rounded<TypeParam>(static_cast<double>(as_real(x)) * size);
+        if (gradient <= 1) dy = rounded<TypeParam>(static_cast<double>(as_real(dy)) * gradient);
+      }
+    }
+    const auto results = run(k);
+    expect_matches_reference(k, results);
+    for (std::int64_t c = 0; c < shape.channels; ++c) {
+      NormCase<TypeParam> other(shape, 15);
+      for (std::int64_t j = 0; j < shape.columns(); ++j) {
+        other.x[k.at(j, c)] = k.x[k.at(j, c)];
+        other.dy[k.at(j, c)] = k.dy[k.at(j, c)];
+      }
+      const auto among_others = run(other);
+      const auto i = static_cast<std::size_t>(c);
+      EXPECT_EQ(among_others.mean[i], results.mean[i]) << c;
+      EXPECT_EQ(among_others.variance[i], results.variance[i]) << c;
+      EXPECT_EQ(among_others.dgamma[i], results.dgamma[i]) << c;
     }
   }
 }

@@ -28,24 +28,31 @@ Real storage_error(Real value, Real error) {
   return kIsHalf<T> ? ulp<T>(std::abs(value) + error) / 2 : 0;
 }
 
-/// How one of the two loops cuts a row: values a leaf, values that give its pivot, and how many
-/// additions deep a leaf is.
+/// How one of the two loops cuts a row: values a leaf, values that give its pivot; how many
+/// additions deep a leaf is in double (with weights), and in what its sums are taken, and their
+/// unit.
 struct LeafShape {
   std::int64_t leaf;
   std::int64_t pivot;
+  std::int64_t weighted_depth;
   std::int64_t depth;
+  Real unit;
 };
-inline constexpr LeafShape kRowLeaf{1024, 16, 32 + 5};
 template <class T>
-inline constexpr LeafShape kChannelLeaf{64, std::same_as<T, double> ? 8 : 1, 64};
+inline constexpr Real kSumUnit = kIsHalf<T> ? 0x1p-24L : kDoubleUnit;
+template <class T>
+inline constexpr LeafShape kRowLeaf{1024, 16, 32 + 5, kIsHalf<T> ? 16 + 6 : 32 + 5, kSumUnit<T>};
+template <class T>
+inline constexpr LeafShape kChannelLeaf{64, std::same_as<T, double> ? 8 : 1, 64, 64, kSumUnit<T>};
 
 /// A row's exact moments, and how far computed ones may be away.
 struct MomentBounds {
   Real n = 0, mean = 0, m2 = 0;  // n: the sum of the weights
   Real mean_error = 0, m2_error = 0;
-  Real levels = 0;        // of the tree of leaves
-  Real depth = 0;         // of a leaf
-  Real weight_error = 0;  // relative, of n
+  Real levels = 0;          // of the tree of leaves
+  Real depth = 0;           // of a leaf's sums
+  Real unit = kDoubleUnit;  // of what they are taken in
+  Real weight_error = 0;    // relative, of n
   bool weighted = false;
 
   Real variance() const { return n > 0 ? m2 / n : 0; }
@@ -112,26 +119,29 @@ inline MomentBounds moment_bounds(std::span<const Real> row, const LeafShape& sh
   const Real largest = std::max(std::abs(lowest), std::abs(highest));
   const Real spread = highest - lowest;
   bounds.depth = static_cast<Real>(std::min(size, shape.depth));
+  bounds.unit = shape.unit;
   // A leaf is merged once a level, and at most once a level more where the tree is not full.
   const auto leaves = (size + shape.leaf - 1) / shape.leaf;
   bounds.levels = leaves > 1 ? 2 * std::ceil(std::log2(static_cast<Real>(leaves))) : 0;
   const Real merges = bounds.levels * (3 * u * spread + u * largest);
   Real squares = 0, in_leaf = 0;
   if (!bounds.weighted) {
-    bounds.mean_error = (bounds.depth + 7) * u * spread + u * largest + merges;
+    const Real v = bounds.unit;
+    bounds.mean_error = (bounds.depth + 7) * v * spread + u * largest + merges;
     squares = squares_around_pivots(row, shape);
-    // The pivot itself is rounded: |x - pivot| moves by 2 u largest.
+    // The pivot itself is rounded: |x - pivot| moves by 2 v largest.
     squares +=
-        4 * u * largest * std::sqrt(bounds.n * squares) + 4 * bounds.n * u * u * largest * largest;
-    in_leaf = (3 * bounds.depth + 24) * u * squares;
+        4 * v * largest * std::sqrt(bounds.n * squares) + 4 * bounds.n * v * v * largest * largest;
+    in_leaf = (3 * bounds.depth + 24) * v * squares;
   } else {
     const auto m = static_cast<Real>(std::min(size, shape.leaf));
-    const Real first = (bounds.depth + m + 12) * u * spread + 2 * u * largest;
+    const auto depth = static_cast<Real>(std::min(size, shape.weighted_depth));
+    const Real first = (depth + m + 12) * u * spread + 2 * u * largest;
     bounds.weight_error = (m + bounds.levels) * u;
-    bounds.mean_error = (bounds.depth + 9) * u * spread + u * largest + merges +
-                        (leaves > 1 ? 2 * m * u * spread : 0);
+    bounds.mean_error =
+        (depth + 9) * u * spread + u * largest + merges + (leaves > 1 ? 2 * m * u * spread : 0);
     squares = bounds.m2 + bounds.n * first * first;
-    in_leaf = (3 * bounds.depth + 30) * u * squares + m * u * bounds.n * first * first +
+    in_leaf = (3 * depth + 30) * u * squares + m * u * bounds.n * first * first +
               (leaves > 1 ? 2 * m * u * bounds.m2 : 0);
   }
   const Real error = bounds.mean_error;
@@ -225,7 +235,7 @@ struct GradientBounds {
 inline GradientBounds gradient_bounds(const MomentBounds& row, std::span<const Real> x,
                                       std::span<const Real> dy, Real eps) {
   GradientBounds bounds;
-  const Real u = kDoubleUnit;
+  const Real u = kDoubleUnit, v = row.unit;
   const Real square = row.variance() + eps;
   const Real rstd = square > 0 ? 1 / std::sqrt(square) : 0;
   Real sum = 0, products = 0;
@@ -236,9 +246,13 @@ inline GradientBounds gradient_bounds(const MomentBounds& row, std::span<const R
     sum += std::abs(dy[i]);
     products += std::abs(dy[i] * xhat);
   }
-  bounds.dbeta_error = (row.depth + row.levels + 7) * u * sum;
-  bounds.dgamma_error = (row.depth + row.levels + 12) * u * products + rstd * row.mean_error * sum +
-                        row.variance_error(eps) / 2 * products;
+  bounds.dbeta_error = ((row.depth + 7) * v + row.levels * u) * sum;
+  bounds.dgamma_error = ((row.depth + 12) * v + row.levels * u) * products +
+                        rstd * row.mean_error * sum + row.variance_error(eps) / 2 * products;
+  // In float, x - mean is around the rounded mean.
+  if (v > u) {
+    bounds.dgamma_error += rstd * (2 * row.depth + 12) * v * v * std::abs(row.mean) * sum;
+  }
   return bounds;
 }
 
