@@ -13,8 +13,8 @@
 namespace evenrow::kernels {
 
 /// Columns in a leaf, and how many of its first ones give the pivot. One is enough for types that
-/// leave the sums, which are in double, digits to spare: at least one of 64 values gives the pivot,
-/// as in a leaf of rows.hpp.
+/// leave the sums (in float of 16 bits, else in double) digits to spare: at least one of 64 values
+/// gives the pivot, as in a leaf of rows.hpp.
 inline constexpr std::int64_t kColumnLeaf = 64;
 template <class T>
 inline constexpr std::int64_t kPivotColumns = sizeof(T) == sizeof(double) ? 8 : 1;

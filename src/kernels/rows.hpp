@@ -2,10 +2,11 @@
 // lie in several segments. Plain functions, each dispatched at run time to the best target of this
 // CPU (see targets.hpp). They allocate nothing, throw nothing and start no threads.
 //
-// Sums are taken in double, in leaves of kLeaf values: 32 partial sums (value i goes to sum i mod
-// 32), folded by halves; leaves are then merged over a fixed binary tree (pairwise.hpp). So a
-// result depends on the values and their number alone, and is the same on every target with a fused
-// multiply-add (AVX2 and AVX-512 agree bit for bit). Derived error bounds: docs/numerics.md.
+// Sums are taken in leaves of kLeaf values, in double: 32 partial sums (value i goes to sum i mod
+// 32), or of 16-bit values 64 in float, folded by halves; leaves are then merged in double over a
+// fixed binary tree (pairwise.hpp). So a result depends on the values and their number alone, and is
+// the same on every target with a fused multiply-add (AVX2 and AVX-512 agree bit for bit). Derived
+// error bounds: docs/numerics.md.
 #pragma once
 
 #include <cstddef>
