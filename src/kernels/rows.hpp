@@ -4,9 +4,9 @@
 //
 // Sums are taken in leaves of kLeaf values, in double: 32 partial sums (value i goes to sum i mod
 // 32), or of 16-bit values 64 in float, folded by halves; leaves are then merged in double over a
-// fixed binary tree (pairwise.hpp). So a result depends on the values and their number alone, and is
-// the same on every target with a fused multiply-add (AVX2 and AVX-512 agree bit for bit). Derived
-// error bounds: docs/numerics.md.
+// fixed binary tree (pairwise.hpp). So a result depends on the values and their number alone, and
+// is the same on every target with a fused multiply-add (AVX2 and AVX-512 agree bit for bit).
+// Derived error bounds: docs/numerics.md.
 #pragma once
 
 #include <cstddef>
