@@ -40,7 +40,8 @@ LAST_ALLOWED = 1e-2
 LEGEND = """\
 us: median over rounds of a step's time with batch norm. Other columns: their time / ours with batch norm,
 the median over rounds, but for 'norm' (ours with batch norm / ours without, with biases) and 'products'
-(ours with batch norm / its matrix products alone, called as in the step)."""
+(ours with batch norm / its matrix products alone, called as in the step). 'at most': PyTorch's time / that
+of our products alone, which its column could reach if all else took no time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +168,8 @@ def main():
 
     others = [label for label, wanted in (("PyTorch", options.torch),
                                           ("compiled", options.torch and options.compile)) if wanted]
-    table = Table("network, batch", "us", "norm", "products", *others)
+    limits = ["at most"] if options.torch else []
+    table = Table("network, batch", "us", "norm", "products", *others, *limits)
     records, ratios, wrong = [], {}, False
     for case in read_networks(options.networks):
         if not re.search(options.only, str(case)):
@@ -177,6 +179,7 @@ def main():
         batch = results["batch"]
         row = {"norm": ratio(batch, results["none"]), "products": ratio(batch, results["products"])}
         row |= {label: ratio(results[label], batch) for label in others}
+        row |= {label: ratio(results["PyTorch"], results["products"]) for label in limits}
         table.add(case, time_of(batch), *(times(value) for value in row.values()))
         for label, value in row.items():
             if value is not None:

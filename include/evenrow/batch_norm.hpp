@@ -174,13 +174,13 @@ struct BatchNormTrain {
 /// Errors (evenrow::Error, usage): sizes that do not match the shape, negative sizes or a product
 /// that overflows, eps negative or not finite, an activation other than none or relu, buffers that
 /// overlap without being equal, lengths negative or longer than the sequences, one valid column.
-/// Accuracy: docs/numerics.md; the sums of 16-bit values are in float inside a leaf. For float,
-/// every value of x up to the largest; the spread of a row (max - min) and gamma / sqrt(var + eps)
-/// must be representable in T. Thread safety: callable from several threads on different outputs. A
-/// calling thread keeps the scratch memory of its largest call (16 bytes per channel and 64 to 512
-/// columns with channels last, 24 bytes per 1024 columns of the channels it takes together
-/// otherwise; with a mask 20 bytes a column more); apart from that, allocates only what the
-/// returned object holds.
+/// Accuracy: docs/numerics.md. For float, every value of x up to the largest; the spread of a row
+/// (max - min) and gamma / sqrt(var + eps) must be representable in T. Values of 16 bits are summed
+/// in float inside a leaf, and in double where float is too narrow.
+/// Thread safety: callable from several threads on different outputs. A calling thread keeps the
+/// scratch memory of its largest call (16 bytes per channel and 64 to 512 columns with channels
+/// last, 24 bytes per 1024 columns of the channels it takes together otherwise; with a mask 20
+/// bytes a column more); apart from that, allocates only what the returned object holds.
 template <NormElement T>
 BatchNormSaved batch_norm_train(const BatchNormTrain<T>& tensors, const NormOptions& options = {});
 
