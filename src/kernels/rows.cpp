@@ -7,6 +7,7 @@
 #define HWY_TARGET_INCLUDE "kernels/rows.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h
 
+#include "kernels/channel_sums-inl.h"
 #include "kernels/row_maps-inl.h"
 #include "kernels/row_sums-inl.h"
 
