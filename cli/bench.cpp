@@ -151,7 +151,7 @@ class Bench {
     });
   }
 
-  std::function<void()> copy(const std::vector<float>& from, std::vector<float>& to) const {
+  std::function<void()> copy(const AlignedVector<float>& from, AlignedVector<float>& to) const {
     return [&from, &to, threads = threads_] {
       core::parallel_shares(threads, std::ssize(from), [&](std::int64_t first, std::int64_t last) {
         std::memcpy(to.data() + first, from.data() + first,
@@ -162,8 +162,8 @@ class Bench {
 
   void machine() {
     constexpr std::int64_t kValues = 16 << 20;  // 64 MiB, beyond most caches
-    const std::vector<float> from = some_values(kValues);
-    std::vector<float> to(from.size());
+    const AlignedVector<float> from = some_values(kValues);
+    AlignedVector<float> to(from.size());
     // Three square layers over a batch as large: products that a library does best.
     nn::StepProducts products({1024, {DenseSpec{.units = 1024}, DenseSpec{.units = 1024}}}, 1024,
                               threads_);
@@ -193,8 +193,8 @@ class Bench {
 
   void operation(report::Table& table, const std::string& layout, const NormShape& shape) {
     const std::int64_t values = shape.outer * shape.channels * shape.inner;
-    const std::vector<float> x = some_values(values), dy = some_values(values);
-    std::vector<float> y(x.size()), dx(x.size());
+    const AlignedVector<float> x = some_values(values), dy = some_values(values);
+    AlignedVector<float> y(x.size()), dx(x.size());
     const auto channels = static_cast<std::size_t>(shape.channels);
     const std::vector<float> gamma(channels, 1.0f), beta(channels, 0.0f);
     std::vector<float> dgamma(channels), dbeta(channels);
@@ -262,7 +262,7 @@ class Bench {
     nn::StepProducts products(spec, batch, threads_);
     std::optional<Training> half;
     if (kernels::HalfGemm::available()) half.emplace(spec, batch, threads_, Precision::bf16);
-    const std::vector<float> x = some_values(batch * dense.inputs);
+    const AlignedVector<float> x = some_values(batch * dense.inputs);
     std::vector<std::int32_t> classes;
     for (std::int64_t i = 0; i < batch; ++i) {
       classes.push_back(static_cast<std::int32_t>(i % dense.outputs));
@@ -291,15 +291,15 @@ class Bench {
 
   void inference() {
     const Dense dense{784, {256, 128}, 10};
-    const std::vector<float> x = some_values(1024 * dense.inputs);
-    std::vector<float> y(static_cast<std::size_t>(1024 * dense.outputs));
+    const AlignedVector<float> x = some_values(1024 * dense.inputs);
+    AlignedVector<float> y(static_cast<std::size_t>(1024 * dense.outputs));
     const Network<float> network(dense.spec(Norm::batch), 1);
     InferencePass<float> single(network),
         many(network, {.max_examples = 1024, .threads = threads_});
     const std::span<const float> first(x.data(), static_cast<std::size_t>(dense.inputs));
     const std::span<float> result(y.data(), static_cast<std::size_t>(dense.outputs));
     // The products of the many alone, called as in the pass: 256 examples a task.
-    std::vector<std::vector<float>> outputs(4, some_values(256 * 256));
+    std::vector<AlignedVector<float>> outputs(4, some_values(256 * 256));
     const auto products = [&] {
       core::parallel_for(threads_, std::ssize(outputs), [&](std::int64_t task) {
         float* const to = outputs[static_cast<std::size_t>(task)].data();

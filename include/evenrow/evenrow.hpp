@@ -2,6 +2,7 @@
 #pragma once
 
 #include "evenrow/activation.hpp"
+#include "evenrow/aligned.hpp"
 #include "evenrow/batch_norm.hpp"
 #include "evenrow/compare.hpp"
 #include "evenrow/dataset.hpp"

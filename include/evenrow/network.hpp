@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "evenrow/activation.hpp"
+#include "evenrow/aligned.hpp"
 #include "evenrow/batch_norm.hpp"
 
 namespace evenrow {
@@ -133,7 +134,7 @@ class Network {
  private:
   NetworkSpec spec_;
   std::vector<ParameterSlot> slots_;
-  std::vector<T> parameters_;
+  AlignedVector<T> parameters_;
   std::vector<RunningStatistics> running_;
 };
 

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
+#include "evenrow/aligned.hpp"
 #include "evenrow/network.hpp"
 
 namespace evenrow {
@@ -61,7 +61,7 @@ class Optimizer {
  private:
   OptimizerSpec spec_;
   std::int64_t steps_ = 0;
-  std::vector<T> first_, second_;
+  AlignedVector<T> first_, second_;
 };
 
 enum class ScheduleKind { constant, step, cosine };

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "evenrow/aligned.hpp"
 #include "evenrow/network.hpp"
 #include "kernels/coefficients.hpp"
 
@@ -46,8 +47,8 @@ class Inference {
 
   std::vector<Block> blocks_;
   int threads_ = 1;
-  std::int64_t matrix_ = 0;  // values of a scratch matrix
-  std::vector<T> scratch_;   // some matrices a thread
+  std::int64_t matrix_ = 0;   // values of a scratch matrix
+  AlignedVector<T> scratch_;  // some matrices a thread
 };
 
 }  // namespace evenrow::nn

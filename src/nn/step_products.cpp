@@ -5,12 +5,13 @@
 #include "core/sizes.hpp"
 #include "core/threads.hpp"
 #include "kernels/gemm.hpp"
+#include "nn/operand.hpp"
 #include "nn/row_block.hpp"
 
 namespace evenrow::nn {
 
-std::vector<float> some_values(std::int64_t count) {
-  std::vector<float> values(static_cast<std::size_t>(count));
+AlignedVector<float> some_values(std::int64_t count) {
+  AlignedVector<float> values(static_cast<std::size_t>(count));
   std::uint32_t state = 1;
   for (float& value : values) {
     state = state * 1664525u + 1013904223u;
@@ -21,15 +22,18 @@ std::vector<float> some_values(std::int64_t count) {
 
 StepProducts::StepProducts(const NetworkSpec& spec, std::int64_t examples, int threads)
     : threads_(threads), examples_(examples) {
-  std::int64_t widest = spec.inputs, weights = 0;
+  std::int64_t widest = spec.inputs, weights = 0, transposed = 0;
   for (std::size_t b = 0; b < spec.blocks.size(); ++b) {
     const std::int64_t inputs = spec.inputs_of(b), units = spec.blocks[b].units;
     layers_.push_back({inputs, units, some_values(inputs * units), some_values(inputs * examples)});
     widest = std::max(widest, units);
     weights = std::max(weights, inputs * units);
+    transposed = std::max(transposed, b == 0 ? transposed_size(units, examples, inputs)
+                                             : transposed_size(units, inputs, examples));
     operations_ += (b == 0 ? 4.0 : 6.0) * static_cast<double>(inputs * units * examples);
   }
   gradient_ = some_values(widest * examples);
+  transposed_.resize(static_cast<std::size_t>(transposed));
   result_.resize(static_cast<std::size_t>(std::max(widest * examples, weights)));
 }
 
@@ -49,18 +53,24 @@ void StepProducts::run() {
   for (std::size_t b = 0; b < layers_.size(); ++b) {
     const std::int64_t in = layers_[b].inputs;
     const float *w = layers_[b].weight.data(), *x = layers_[b].activations.data();
+    const Operand<float> operand =
+        b == 0 ? nn::transposed<float>(layers_[b].units, x, n, in, transposed_, threads_)
+               : Operand<float>{x, n};
     product(layers_[b].units, [&](std::int64_t first, std::int64_t rows) {
-      kernels::gemm(Transpose::no, b == 0 ? Transpose::yes : Transpose::no, rows, n, in,
-                    w + first * in, in, x, b == 0 ? in : n, result_.data() + first * n, n);
+      kernels::gemm(Transpose::no, operand.transpose, rows, n, in, w + first * in, in,
+                    operand.values, operand.stride, result_.data() + first * n, n);
     });
   }
   const float* const dz = gradient_.data();
   for (std::size_t b = layers_.size(); b-- > 0;) {
     const std::int64_t in = layers_[b].inputs, units = layers_[b].units;
     const float *w = layers_[b].weight.data(), *x = layers_[b].activations.data();
+    const Operand<float> operand =
+        b == 0 ? Operand<float>{x, in}
+               : nn::transposed<float>(units, x, in, n, transposed_, threads_);
     product(units, [&](std::int64_t first, std::int64_t rows) {
-      kernels::gemm(Transpose::no, b == 0 ? Transpose::no : Transpose::yes, rows, in, n,
-                    dz + first * n, n, x, b == 0 ? in : n, result_.data() + first * in, in);
+      kernels::gemm(Transpose::no, operand.transpose, rows, in, n, dz + first * n, n,
+                    operand.values, operand.stride, result_.data() + first * in, in);
     });
     if (b == 0) continue;
     product(in, [&](std::int64_t first, std::int64_t rows) {

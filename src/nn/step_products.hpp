@@ -5,19 +5,21 @@
 #include <cstdint>
 #include <vector>
 
+#include "evenrow/aligned.hpp"
 #include "evenrow/network.hpp"
 
 namespace evenrow::nn {
 
 /// Values in [-1, 1) that are neither all equal nor slow to make: what they are does not change the
 /// time of what is measured on them.
-std::vector<float> some_values(std::int64_t count);
+AlignedVector<float> some_values(std::int64_t count);
 
 class StepProducts {
  public:
   StepProducts(const NetworkSpec& spec, std::int64_t examples, int threads);
 
-  /// The products as TrainingPass calls them, forward and backward, in the same blocks of rows.
+  /// The products as TrainingPass has them, forward and backward: in the same blocks of rows, and
+  /// with the same operands transposed first.
   void run();
 
   /// Floating-point operations of run(): two for each multiplication and addition.
@@ -26,7 +28,7 @@ class StepProducts {
  private:
   struct Layer {
     std::int64_t inputs = 0, units = 0;
-    std::vector<float> weight, activations;
+    AlignedVector<float> weight, activations;
   };
   template <class Block>
   void product(std::int64_t rows, const Block& block) const;
@@ -35,7 +37,7 @@ class StepProducts {
   std::int64_t examples_;
   double operations_ = 0;
   std::vector<Layer> layers_;
-  std::vector<float> gradient_, result_;
+  AlignedVector<float> gradient_, result_, transposed_;
 };
 
 }  // namespace evenrow::nn

@@ -16,6 +16,7 @@
 #include "core/random.hpp"
 #include "core/sizes.hpp"
 #include "core/threads.hpp"
+#include "evenrow/aligned.hpp"
 #include "kernels/activations.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/rows.hpp"
@@ -24,6 +25,7 @@
 #include "nn/half_products.hpp"
 #include "nn/layout.hpp"
 #include "nn/loss.hpp"
+#include "nn/operand.hpp"
 #include "nn/row_block.hpp"
 #include "norm/coefficients.hpp"
 
@@ -47,7 +49,7 @@ struct Block {
   DenseSpec spec;
   std::int64_t inputs = 0;
   std::int64_t weight = 0, bias = 0, gamma = 0, beta = 0;  // offsets into the flat parameters
-  std::vector<std::vector<T>> buffers;
+  std::vector<AlignedVector<T>> buffers;
   T *linear = nullptr, *activation_in = nullptr, *activation_out = nullptr, *output = nullptr;
   T *read_in = nullptr, *read = nullptr;  // the network's inputs, which lie otherwise: null
   T* gradient = nullptr;           // with respect to output, turned in place into that of linear
@@ -103,21 +105,23 @@ struct TrainingPass<T>::State {
   int threads = 1;
   std::vector<Block<T>> blocks;
   std::vector<ParameterSlot> slots;
-  std::vector<T> gradients;
+  AlignedVector<T> gradients;
   std::optional<nn::HalfProducts> half;  // with Precision::bf16, which only float has
   // What blocks hand back: a block reads that of the next one, so two take turns.
-  std::array<std::vector<T>, 2> handed_back;
-  std::vector<T> skipped;           // gradient that goes past the blocks of a residual connection
+  std::array<AlignedVector<T>, 2> handed_back;
+  AlignedVector<T> transposed;      // of what a block reads, for the gradient of its weight
+  AlignedVector<T> skipped;         // gradient that goes past the blocks of a residual connection
   std::vector<double> square_sums;  // of weight gradients, by row blocks
   std::int64_t examples = 0;        // of the last run
   bool staged = false;              // batch statistics wait for commit or discard
   bool observing = false;           // this run, or the last one, is observed
 
-  void linear_rows(const T* parameters, const T* x, std::size_t b, std::int64_t first,
+  void linear_rows(const T* parameters, const nn::Operand<T>& x, std::size_t b, std::int64_t first,
                    std::int64_t rows);
   void output_gradient_rows(const T* parameters, std::size_t b, std::int64_t first,
                             std::int64_t rows);
-  void weight_gradient_rows(const T* x, std::size_t b, std::int64_t first, std::int64_t rows);
+  void weight_gradient_rows(const nn::Operand<T>& x, std::size_t b, std::int64_t first,
+                            std::int64_t rows);
   void forward(const Network<T>& network, const T* x, std::uint64_t step);
   void forward_row(Block<T>& block, const T* parameters, std::int64_t row, const T* skip,
                    const core::RandomStream& dropout);
@@ -132,23 +136,18 @@ struct TrainingPass<T>::State {
   double gradient_square_sum() const;
 };
 
-// z = W x for the rows [first, first + rows) of a block.
+// z = W x for the rows [first, first + rows) of a block, x being what it reads.
 template <class T>
-void TrainingPass<T>::State::linear_rows(const T* parameters, const T* x, std::size_t b,
-                                         std::int64_t first, std::int64_t rows) {
+void TrainingPass<T>::State::linear_rows(const T* parameters, const nn::Operand<T>& x,
+                                         std::size_t b, std::int64_t first, std::int64_t rows) {
   const Block<T>& block = blocks[b];
   const std::int64_t n = examples, in = block.inputs;
   T* const z = block.linear + first * n;
   if constexpr (std::is_same_v<T, float>) {
     if (half) return half->forward(b, first, rows, z);
   }
-  const T* const weight = parameters + block.weight + first * in;
-  if (b == 0) {  // x has an example a row
-    kernels::gemm(Transpose::no, Transpose::yes, rows, n, in, weight, in, x, in, z, n);
-  } else {
-    kernels::gemm(Transpose::no, Transpose::no, rows, n, in, weight, in,
-                  static_cast<const T*>(block.read), n, z, n);
-  }
+  kernels::gemm(Transpose::no, x.transpose, rows, n, in, parameters + block.weight + first * in, in,
+                x.values, x.stride, z, n);
 }
 
 // dA = W' dZ of the next block, for some rows of a block.
@@ -166,23 +165,18 @@ void TrainingPass<T>::State::output_gradient_rows(const T* parameters, std::size
                 static_cast<const T*>(next.gradient), n, g, n);
 }
 
-// dW = dZ X' for some rows of a block.
+// dW = dZ x' for some rows of a block; `x` is that x'.
 template <class T>
-void TrainingPass<T>::State::weight_gradient_rows(const T* x, std::size_t b, std::int64_t first,
-                                                  std::int64_t rows) {
+void TrainingPass<T>::State::weight_gradient_rows(const nn::Operand<T>& x, std::size_t b,
+                                                  std::int64_t first, std::int64_t rows) {
   const Block<T>& block = blocks[b];
   const std::int64_t n = examples, in = block.inputs;
   T* const dw = gradients.data() + block.weight + first * in;
   if constexpr (std::is_same_v<T, float>) {
     if (half) return half->weight_gradient(b, first, rows, dw);
   }
-  const T* const dz = block.gradient + first * n;
-  if (b == 0) {
-    kernels::gemm(Transpose::no, Transpose::no, rows, in, n, dz, n, x, in, dw, in);
-  } else {
-    kernels::gemm(Transpose::no, Transpose::yes, rows, in, n, dz, n,
-                  static_cast<const T*>(block.read), n, dw, in);
-  }
+  kernels::gemm(Transpose::no, x.transpose, rows, in, n,
+                static_cast<const T*>(block.gradient + first * n), n, x.values, x.stride, dw, in);
 }
 
 // z = W x for a block of rows, then everything that follows, row by row.
@@ -201,10 +195,15 @@ void TrainingPass<T>::State::forward(const Network<T>& network, const T* x, std:
                                      step * blocks.size() + b);
     const std::int64_t n = examples;
     const std::int64_t size = row_block(block.spec.units);
+    nn::Operand<T> reads{block.read, n};
+    // The inputs have an example a row. Gradients are made later: their memory is free.
+    if (b == 0 && !half) {
+      reads = nn::transposed<T>(block.spec.units, x, n, block.inputs, gradients, threads);
+    }
     core::parallel_for(threads, core::block_count(block.spec.units, size), [&](std::int64_t task) {
       const std::int64_t first = task * size;
       const std::int64_t last = std::min(first + size, block.spec.units);
-      linear_rows(parameters, x, b, first, last - first);
+      linear_rows(parameters, reads, b, first, last - first);
       for (std::int64_t row = first; row < last; ++row) {
         forward_row(block, parameters, row, skip, dropout);
         if (next == nullptr) continue;
@@ -318,6 +317,10 @@ void TrainingPass<T>::State::backward(const Network<T>& network, const T* x) {
     const auto index = static_cast<std::int64_t>(b);
     const bool joins = past != nullptr && past - blocks.data() - past->spec.residual == index;
     const std::int64_t size = row_block(block.spec.units);
+    nn::Operand<T> read{x, block.inputs};
+    if (b > 0 && !half) {
+      read = nn::transposed<T>(block.spec.units, block.read, block.inputs, n, transposed, threads);
+    }
     core::parallel_for(threads, core::block_count(block.spec.units, size), [&](std::int64_t task) {
       const std::int64_t first = task * size;
       const std::int64_t last = std::min(first + size, block.spec.units);
@@ -335,7 +338,7 @@ void TrainingPass<T>::State::backward(const Network<T>& network, const T* x) {
           if (half) half->round_gradient(b, row, g);
         }
       }
-      weight_gradient_rows(x, b, first, last - first);
+      weight_gradient_rows(read, b, first, last - first);
       square_sums[static_cast<std::size_t>(block.first_sum + task)] = kernels::sum_of_squares(
           gradients.data() + block.weight + first * block.inputs, (last - first) * block.inputs);
     });
@@ -441,10 +444,10 @@ TrainingPass<T>::TrainingPass(const NetworkSpec& spec, const TrainingPassOptions
   state_->slots = nn::parameter_slots(spec);
   state_->gradients.resize(static_cast<std::size_t>(nn::parameter_count(state_->slots)));
   state_->blocks.resize(spec.blocks.size());
-  for (std::vector<T>& gradient : state_->handed_back) {
+  for (AlignedVector<T>& gradient : state_->handed_back) {
     gradient.resize(static_cast<std::size_t>(widest * options.max_examples));
   }
-  std::int64_t skipped = 0, row_blocks = 0;
+  std::int64_t skipped = 0, transposed = 0, row_blocks = 0;
   for (std::size_t b = 0; b < spec.blocks.size(); ++b) {
     Block<T>& block = state_->blocks[b];
     block.spec = spec.blocks[b];
@@ -462,7 +465,12 @@ TrainingPass<T>::TrainingPass(const NetworkSpec& spec, const TrainingPassOptions
     block.gradient = state_->handed_back[b % 2].data();
     block.allocate(options.max_examples, b > 0 ? state_->blocks[b - 1].output : nullptr);
     if (block.spec.residual > 0) skipped = std::max(skipped, block.spec.units);
+    if (b > 0 && !state_->half) {
+      transposed = std::max(
+          transposed, nn::transposed_size(block.spec.units, block.inputs, options.max_examples));
+    }
   }
+  state_->transposed.resize(static_cast<std::size_t>(transposed));
   state_->square_sums.resize(static_cast<std::size_t>(row_blocks));
   state_->skipped.resize(static_cast<std::size_t>(skipped * options.max_examples));
 }

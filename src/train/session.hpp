@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "evenrow/aligned.hpp"
 #include "evenrow/train.hpp"
 #include "train/examples.hpp"
 
@@ -71,7 +72,8 @@ class Session {
   SessionState state_;
   std::vector<std::uint32_t> order_;  // of the epoch's examples
   std::int64_t order_epoch_ = -1;
-  std::vector<float> batch_x_, batch_values_;
+  AlignedVector<float> batch_x_;
+  std::vector<float> batch_values_;
   std::vector<std::int32_t> batch_classes_;
 };
 

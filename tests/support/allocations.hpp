@@ -33,9 +33,24 @@ std::int64_t allocations_of(const Call& call) {
   evenrow::allocated_bytes += static_cast<std::int64_t>(size);
   return std::malloc(size == 0 ? 1 : size);
 }
+[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment) {
+  ++evenrow::allocations;
+  evenrow::allocated_bytes += static_cast<std::int64_t>(size);
+  const auto lines = static_cast<std::size_t>(alignment);
+  if (void* const memory = std::aligned_alloc(lines, (size + lines - 1) / lines * lines)) {
+    return memory;
+  }
+  throw std::bad_alloc();
+}
 [[gnu::noinline]] void operator delete(void* memory) noexcept {
   std::free(memory);
 }
 [[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+[[gnu::noinline]] void operator delete(void* memory, std::align_val_t) noexcept {
+  std::free(memory);
+}
+[[gnu::noinline]] void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
   std::free(memory);
 }

@@ -1,0 +1,54 @@
+// The right operand of a product that is cut into blocks of rows.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+
+#include "core/sizes.hpp"
+#include "core/threads.hpp"
+#include "kernels/gemm.hpp"
+#include "kernels/transpose.hpp"
+#include "nn/row_block.hpp"
+
+namespace evenrow::nn {
+
+/// As kernels::gemm takes it.
+template <class T>
+struct Operand {
+  const T* values = nullptr;
+  std::int64_t stride = 0;
+  kernels::Transpose transpose = kernels::Transpose::no;
+};
+
+/// Whether B' of a product of so many rows is copied before the blocks begin, so that they read it
+/// without transposing it, each for itself. Few rows do not repay the copy, and larger blocks than
+/// the smallest hide what they do (docs/benchmarks.md, "The training step").
+constexpr bool transposes_first(std::int64_t product_rows) noexcept {
+  return product_rows >= 256 && row_block(product_rows) == row_block(1);
+}
+
+/// The values of that copy, B being [rows, columns]; 0 where there is none.
+constexpr std::int64_t transposed_size(std::int64_t product_rows, std::int64_t rows,
+                                       std::int64_t columns) noexcept {
+  return transposes_first(product_rows) ? columns * kernels::transposed_stride(rows) : 0;
+}
+
+/// B' for a product of so many rows, B being [rows, columns] and dense: copied by all threads to
+/// `room` if it has room for it, otherwise as it lies.
+template <class T>
+Operand<T> transposed(std::int64_t product_rows, const T* b, std::int64_t rows,
+                      std::int64_t columns, std::span<T> room, int threads) {
+  const std::int64_t size = transposed_size(product_rows, rows, columns);
+  if (size == 0 || size > std::ssize(room)) return {b, columns, kernels::Transpose::yes};
+  constexpr std::int64_t kRows = 32;  // a task
+  const std::int64_t stride = kernels::transposed_stride(rows);
+  core::parallel_for(threads, core::block_count(rows, kRows), [&](std::int64_t task) {
+    const std::int64_t first = task * kRows;
+    kernels::transpose(b + first * columns, columns, std::min(kRows, rows - first), columns,
+                       room.data() + first, stride);
+  });
+  return {room.data(), stride, kernels::Transpose::no};
+}
+
+}  // namespace evenrow::nn
