@@ -1,4 +1,5 @@
-// Two 16-bit storage formats. They hold values; arithmetic is done in float.
+// Two 16-bit storage formats. They hold values; arithmetic is done in float. As a float is, they are
+// not initialized by default: an array of them costs nothing.
 #pragma once
 
 #include <bit>
@@ -45,7 +46,7 @@ constexpr float float16_value(std::uint16_t bits) noexcept {
 
 /// The upper half of a float: 8 bits of exponent, 7 of fraction.
 struct bfloat16 {
-  std::uint16_t bits = 0;
+  std::uint16_t bits;
 
   constexpr bfloat16() = default;
   explicit constexpr bfloat16(float value) noexcept : bits(half::bfloat16_bits(value)) {}
@@ -54,7 +55,7 @@ struct bfloat16 {
 
 /// IEEE 754 binary16: 5 bits of exponent, 10 of fraction; the largest value is 65504.
 struct float16 {
-  std::uint16_t bits = 0;
+  std::uint16_t bits;
 
   constexpr float16() = default;
   explicit constexpr float16(float value) noexcept : bits(half::float16_bits(value)) {}

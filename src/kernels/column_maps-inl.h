@@ -182,8 +182,10 @@ void ColumnMap(const Columns<T>& out, const Runs& runs, const ColumnRange& range
         MapColumns(to, 0, columns, width, repeated.from(channel), how_here,
                    make(first + at, width));
       };
-      part(0, 1, head, 0, Store::cached);
+      if (head > 0) FetchToWrite(out.base + first);
+      if (rest > 0) FetchToWrite(out.base + first + size - rest);
       part(head, whole, period, head, how);
+      part(0, 1, head, 0, Store::cached);
       part(head + whole * period, 1, rest, head, Store::cached);
     });
   } else {

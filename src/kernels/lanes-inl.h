@@ -143,6 +143,13 @@ HWY_INLINE void FetchLines(const T* p, std::int64_t ahead, std::int64_t count) {
   }
 }
 
+// Asks for a line that is written in part, before those that go past the caches: stores are done in
+// their order, and one that waited for its line would hold them up.
+template <class T>
+HWY_INLINE void FetchToWrite(const T* p) {
+  __builtin_prefetch(p, 1, 3);
+}
+
 // As inverse_deviation of coefficients.hpp, for several channels.
 template <class D>
 HWY_INLINE hn::Vec<D> InverseDeviation(D d, hn::Vec<D> variance, double eps) {
@@ -244,8 +251,10 @@ HWY_INLINE void ForRow(T* out, std::int64_t n, bool stream, const Value& value) 
   const auto address = reinterpret_cast<std::uintptr_t>(out) / sizeof(T);
   const auto head = static_cast<std::int64_t>(-address % kLine);
   const std::int64_t end = head + (n - head) / kLine * kLine;
-  ForPartOfRow(out, 0, head, value);
+  if (head > 0) FetchToWrite(out);
+  if (end < n) FetchToWrite(out + end);
   for (std::int64_t i = head; i < end; i += lanes) store<true>(value(d, i), d, out + i);
+  ForPartOfRow(out, 0, head, value);
   ForPartOfRow(out, end, n, value);
 }
 
