@@ -71,17 +71,32 @@ HWY_INLINE hn::Vec<D> widened([[maybe_unused]] D d, V v) {
   }
 }
 
+// The upper 16 bits of each lane.
+template <class D>
+HWY_INLINE auto upper_halves([[maybe_unused]] D d32, hn::Vec<D> v) {
+#if HWY_TARGET == HWY_AVX3  // in one instruction, which Highway has no operation for
+  if constexpr (hn::MaxLanes(d32) == 16) {
+    HWY_ALIGN static constexpr std::uint16_t kOdd[32] = {1,  3,  5,  7,  9,  11, 13, 15,
+                                                         17, 19, 21, 23, 25, 27, 29, 31};
+    const hn::Repartition<std::uint16_t, D> d16;
+    const hn::Vec<decltype(d16)> halves{_mm512_permutexvar_epi16(hn::Load(d16, kOdd).raw, v.raw)};
+    return hn::LowerHalf(hn::Half<decltype(d16)>(), halves);
+  }
+#endif
+  const auto shifted = hn::BitCast(hn::RebindToSigned<D>(), hn::ShiftRight<16>(v));
+  return hn::DemoteTo(hn::Rebind<std::uint16_t, D>(), shifted);
+}
+
 // Rounded to the nearest, ties to even.
 template <class D>
 HWY_INLINE auto to_bfloat16([[maybe_unused]] D d, hn::Vec<D> v) {
   const hn::RebindToUnsigned<D> d32;
   const auto bits = hn::BitCast(d32, v);
-  const auto upper = hn::ShiftRight<16>(bits);
-  const auto half = hn::Add(hn::Set(d32, 0x7fffu), hn::And(upper, hn::Set(d32, 1u)));
-  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, half));
-  const auto quiet = hn::Or(upper, hn::Set(d32, 0x40u));
-  const auto result = hn::IfThenElse(hn::RebindMask(d32, hn::IsNaN(v)), quiet, rounded);
-  return hn::DemoteTo(hn::Rebind<std::uint16_t, D>(), hn::BitCast(hn::RebindToSigned<D>(), result));
+  const auto odd = hn::TestBit(bits, hn::Set(d32, 0x10000u));
+  const auto half = hn::IfThenElse(odd, hn::Set(d32, 0x8000u), hn::Set(d32, 0x7fffu));
+  const auto quiet = hn::Or(bits, hn::Set(d32, 0x400000u));
+  const auto is_nan = hn::RebindMask(d32, hn::IsNaN(v));
+  return upper_halves(d32, hn::IfThenElse(is_nan, quiet, hn::Add(bits, half)));
 }
 
 // Computed values to memory. `kStream`: past the caches, to an address that is a multiple of the

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <numeric>
 #include <span>
 
 #include "core/sizes.hpp"
@@ -54,7 +55,7 @@ class RowLoop {
     std::int64_t outers = 1;
     if (flat() && gapless(t.x, t.residual, t.y)) {
       // Some segments of fewer channels: spreading their coefficients has to pay.
-      channels = std::clamp<std::int64_t>(kFlatWidth / view_.inner, 1, view_.channels);
+      channels = std::clamp<std::int64_t>(flat_channels(), 1, view_.channels);
       outers = std::clamp<std::int64_t>(4 * kTask / (channels * view_.inner), 1, view_.outer);
     }
     const Pieces pieces(view_, outers);
@@ -303,11 +304,21 @@ class RowLoop {
     return std::min(std::max(group / apart, std::int64_t{1}) * apart, view_.channels);
   }
 
+  // As many channels as make up a row of the flat loop: where segments are short, in whole lines of
+  // a dense tensor, if that is not too wide.
+  std::int64_t flat_channels() const noexcept {
+    constexpr std::int64_t kLine = 64 / kBytes;
+    const std::int64_t group = kFlatWidth / view_.inner;
+    const std::int64_t line = kLine / std::gcd(view_.inner, kLine);
+    if (!short_segments<T>(view_) || line * view_.inner > kFlatMost) return group;
+    return std::max(group / line, std::int64_t{1}) * line;
+  }
+
   // As many channels as stay in L1 or, of several segments, as make up a row of the flat loop.
   std::int64_t channels_together(std::int64_t inputs, std::int64_t slab) const noexcept {
     std::int64_t group = kInL1 / slab;
     if (view_.outer > 1) {
-      group = std::min(kFlatWidth / view_.inner, core::cache_sizes().core / (4 * inputs));
+      group = std::min(flat_channels(), core::cache_sizes().core / (4 * inputs));
     }
     if (threads_ > 1) group = std::min(group, view_.channels / (4 * threads_));
     return std::clamp<std::int64_t>(group, 1, view_.channels);
