@@ -40,11 +40,10 @@ void ForwardCoefficients(std::int64_t channels, const Normalization<C>& with, bo
                          const ChannelAffine<C>& k) {
   ForVectors<double>(0, channels, [&](auto d, std::int64_t c) {
     const auto mean = hn::LoadU(d, with.mean + c), variance = hn::LoadU(d, with.variance + c);
-    const auto scale =
-        hn::Mul(parameter(d, with.gamma, c, 1.0), InverseDeviation(d, variance, with.eps));
+    const auto deviation = hn::Sqrt(hn::Add(variance, hn::Set(d, with.eps)));
+    const auto scale = hn::Mul(parameter(d, with.gamma, c, 1.0), inverse_of(d, deviation));
     auto center = mean;
     if (may_fold) {
-      const auto deviation = hn::Sqrt(hn::Add(variance, hn::Set(d, with.eps)));
       const auto fold = hn::Le(hn::Abs(mean), hn::Mul(hn::Set(d, 8.0), deviation));
       center = hn::IfThenZeroElse(fold, mean);
     }

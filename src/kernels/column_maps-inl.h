@@ -96,14 +96,26 @@ HWY_NOINLINE void MapColumns(const Columns<T>& out, std::int64_t begin, std::int
   }
 }
 
-// map(begin, end) for the valid columns of a range, zero(column) for the others.
+// 0 to columns [begin, end) of which nothing is valid: one row, where they lie without gaps.
+template <class T>
+void ZeroColumns(const Columns<T>& out, std::int64_t begin, std::int64_t end, std::int64_t channels,
+                 bool stream) {
+  const auto zero = [](auto d, std::int64_t) { return hn::Zero(d); };
+  if (out.column == channels) {
+    return ForRow(out.base + begin * channels, (end - begin) * channels, stream, zero);
+  }
+  for (; begin < end; ++begin) ForRow(out.base + begin * out.column, channels, stream, zero);
+}
+
+// map(begin, end) for the valid columns of a range, zero(begin, end) for the others.
 template <class Zero, class Map>
 HWY_INLINE void ForColumns(const Runs& runs, const ColumnRange& range, const Zero& zero,
                            const Map& map) {
   std::size_t r = runs.at_column(range.begin);
   for (std::int64_t at = range.begin; at < range.end; ++r) {
     const std::int64_t from = r < runs.size ? std::min(runs.data[r].start, range.end) : range.end;
-    for (; at < from; ++at) zero(at);
+    if (at < from) zero(at, from);
+    at = std::max(at, from);
     if (at == range.end) return;
     const std::int64_t to = std::min(runs.data[r].start + runs.data[r].length, range.end);
     map(at, to);
@@ -218,7 +230,9 @@ void ColumnNormalize(const Columns<const T>& x, const Columns<const T>& residual
   const Freedom freedom{x.column == channels && y.column == channels && no_bits &&
                             (residual.base == nullptr || residual.column == channels),
                         no_bits};
-  const auto zero = [&](std::int64_t j) { std::fill_n(y.base + j * y.column, channels, T{}); };
+  const auto zero = [&](std::int64_t begin, std::int64_t end) {
+    ZeroColumns(y, begin, end, channels, range.stream);
+  };
   // finish(d, u, column, channel) makes y of u.
   const auto map = [&](const auto& finish) {
     if (residual.base == nullptr) {
@@ -272,10 +286,10 @@ void ColumnInputGradient(const Columns<const T>& x, const Columns<const T>& dy,
   const Freedom freedom{x.column == channels && dy.column == channels && dx.column == channels &&
                         (dresidual.base == nullptr || dresidual.column == channels) &&
                         gate.bits.base == nullptr && w == nullptr};
-  const auto zero = [&](std::int64_t j) {
-    std::fill_n(dx.base + j * dx.column, channels, T{});
+  const auto zero = [&](std::int64_t begin, std::int64_t end) {
+    ZeroColumns(dx, begin, end, channels, range.stream);
     if (dresidual.base != nullptr) {
-      std::fill_n(dresidual.base + j * dresidual.column, channels, T{});
+      ZeroColumns(dresidual, begin, end, channels, range.stream);
     }
   };
   with_column_gate(gate, [&](auto kind) {

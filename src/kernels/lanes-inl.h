@@ -165,12 +165,16 @@ HWY_INLINE void FetchToWrite(const T* p) {
   __builtin_prefetch(p, 1, 3);
 }
 
-// As inverse_deviation of coefficients.hpp, for several channels.
+// As inverse_deviation of coefficients.hpp, for several channels; `deviation` is sqrt(variance +
+// eps).
+template <class D>
+HWY_INLINE hn::Vec<D> inverse_of(D d, hn::Vec<D> deviation) {
+  const auto inverse = hn::Div(hn::Set(d, 1.0), deviation);
+  return hn::IfThenZeroElse(hn::Eq(deviation, hn::Zero(d)), inverse);
+}
 template <class D>
 HWY_INLINE hn::Vec<D> InverseDeviation(D d, hn::Vec<D> variance, double eps) {
-  const auto square = hn::Add(variance, hn::Set(d, eps));
-  const auto inverse = hn::Div(hn::Set(d, 1.0), hn::Sqrt(square));
-  return hn::IfThenZeroElse(hn::Eq(square, hn::Zero(d)), inverse);
+  return inverse_of(d, hn::Sqrt(hn::Add(variance, hn::Set(d, eps))));
 }
 
 // The coefficients of u = (x - center) * scale + shift, as vectors.

@@ -87,13 +87,16 @@ void HalfProducts::begin(const Network<float>& network, const float* x, std::int
   round_all(x, blocks_.front().read, examples * spec_.inputs, threads);
 }
 
-void HalfProducts::round_read(std::size_t block, std::int64_t row, const float* values) noexcept {
-  kernels::round_to_bfloat16(values, blocks_[block].read.data() + row * examples_, examples_);
+void HalfProducts::round_read(std::size_t block, std::int64_t first, std::int64_t rows,
+                              const float* values) noexcept {
+  const std::int64_t at = first * examples_;
+  kernels::round_to_bfloat16(values + at, blocks_[block].read.data() + at, rows * examples_);
 }
 
-void HalfProducts::round_gradient(std::size_t block, std::int64_t row,
+void HalfProducts::round_gradient(std::size_t block, std::int64_t first, std::int64_t rows,
                                   const float* values) noexcept {
-  kernels::round_to_bfloat16(values, blocks_[block].gradient.data() + row * examples_, examples_);
+  const std::int64_t at = first * examples_;
+  kernels::round_to_bfloat16(values + at, blocks_[block].gradient.data() + at, rows * examples_);
 }
 
 void HalfProducts::forward(std::size_t block, std::int64_t first, std::int64_t rows,

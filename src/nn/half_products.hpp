@@ -21,10 +21,12 @@ class HalfProducts {
   /// products for this number of examples, if they are not those of the last pass.
   void begin(const Network<float>& network, const float* x, std::int64_t examples, int threads);
 
-  /// Rounds a row of what a block reads (not the first, whose inputs begin() has), or of the
+  /// Rounds some rows of what a block reads (not the first, whose inputs begin() has), or of the
   /// gradient of its linear output.
-  void round_read(std::size_t block, std::int64_t row, const float* values) noexcept;
-  void round_gradient(std::size_t block, std::int64_t row, const float* values) noexcept;
+  void round_read(std::size_t block, std::int64_t first, std::int64_t rows,
+                  const float* values) noexcept;
+  void round_gradient(std::size_t block, std::int64_t first, std::int64_t rows,
+                      const float* values) noexcept;
 
   /// Rows [first, first + rows) of a block's linear output, of the gradient of its output (for
   /// which round_gradient of the next block is done), and of that of its weight. As TrainingPass

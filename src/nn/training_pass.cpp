@@ -1,5 +1,6 @@
 // Forward, loss and backward of a network of dense blocks, fused by blocks of rows: the GEMM that
-// makes a block of rows is followed at once, while they are hot, by all that happens to them.
+// makes a block of rows is followed at once, while they are hot, by all that happens to them, some
+// rows at a time.
 // (A long file: forward and backward mirror each other step by step, and are read together.)
 // A row belongs to one task, so batch norm needs no reduction across threads, and a task is the
 // same whoever runs it.
@@ -18,6 +19,7 @@
 #include "core/threads.hpp"
 #include "evenrow/aligned.hpp"
 #include "kernels/activations.hpp"
+#include "kernels/coefficients.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/rows.hpp"
 #include "kernels/targets.hpp"
@@ -27,13 +29,28 @@
 #include "nn/loss.hpp"
 #include "nn/operand.hpp"
 #include "nn/row_block.hpp"
-#include "norm/coefficients.hpp"
 
 namespace evenrow {
 namespace {
 
 using kernels::Transpose;
 using nn::row_block;
+
+// Neighbouring rows that are taken through everything together: so many values that they stay in
+// L1, and enough rows for the coefficients of their norm to be computed side by side.
+struct Rows {
+  std::int64_t first = 0;
+  std::int64_t count = 0;
+};
+constexpr std::int64_t kMostRows = 64;
+constexpr std::int64_t kValuesTogether = 4096;
+
+// visit(rows) for the rows [first, last) of n values.
+template <class Visit>
+void for_rows(std::int64_t first, std::int64_t last, std::int64_t n, const Visit& visit) {
+  const std::int64_t step = std::clamp<std::int64_t>(kValuesTogether / n, 1, kMostRows);
+  for (; first < last; first += step) visit(Rows{first, std::min(step, last - first)});
+}
 
 // What one dense block keeps of a forward pass, all feature-major [units, examples]. Pointers to
 // the same buffer where the backward pass does not need the values apart:
@@ -66,6 +83,12 @@ struct Block {
   }
   bool norm_first() const {
     return spec.norm == Norm::batch && spec.placement == NormPlacement::before_linear;
+  }
+
+  /// The statistics and parameters of the channels from `channel` on.
+  kernels::Normalization<T> normalization(const T* parameters, std::int64_t channel) const {
+    return {mean.data() + channel, biased_variance.data() + channel, spec.eps,
+            parameters + gamma + channel, parameters + beta + channel};
   }
 
   /// `before`: what the block before this one gives; null for the network's inputs.
@@ -123,16 +146,18 @@ struct TrainingPass<T>::State {
   void weight_gradient_rows(const nn::Operand<T>& x, std::size_t b, std::int64_t first,
                             std::int64_t rows);
   void forward(const Network<T>& network, const T* x, std::uint64_t step);
-  void forward_row(Block<T>& block, const T* parameters, std::int64_t row, const T* skip,
-                   const core::RandomStream& dropout);
-  void read_row(Block<T>& block, const T* parameters, std::int64_t row, const T* from);
-  void normalize_row(Block<T>& block, const T* parameters, std::int64_t row, const T* from, T* to,
-                     bool relu);
-  void observe_row(Block<T>& block, const T* parameters, std::int64_t row);
+  void forward_rows(Block<T>& block, const T* parameters, Rows rows, const T* skip,
+                    const core::RandomStream& dropout);
+  void read_rows(Block<T>& block, const T* parameters, Rows rows, const T* from);
+  void normalize_rows(Block<T>& block, const T* parameters, Rows rows, const T* from, T* to,
+                      bool relu);
+  void apply_norm(const Block<T>& block, const T* parameters, Rows rows, const T* from, T* to,
+                  bool relu);
+  void observe_rows(Block<T>& block, const T* parameters, Rows rows);
   void backward(const Network<T>& network, const T* x);
-  void backward_row(Block<T>& block, const T* parameters, std::int64_t row);
-  void unread_row(Block<T>& block, const T* parameters, std::int64_t row, const T* from, T* g);
-  void unnormalize_row(Block<T>& block, const T* parameters, std::int64_t row, const T* from, T* g);
+  void backward_rows(Block<T>& block, const T* parameters, Rows rows);
+  void unread_rows(Block<T>& block, const T* parameters, Rows rows, const T* from, T* g);
+  void unnormalize_rows(Block<T>& block, const T* parameters, Rows rows, const T* from, T* g);
   double gradient_square_sum() const;
 };
 
@@ -204,105 +229,118 @@ void TrainingPass<T>::State::forward(const Network<T>& network, const T* x, std:
       const std::int64_t first = task * size;
       const std::int64_t last = std::min(first + size, block.spec.units);
       linear_rows(parameters, reads, b, first, last - first);
-      for (std::int64_t row = first; row < last; ++row) {
-        forward_row(block, parameters, row, skip, dropout);
-        if (next == nullptr) continue;
-        read_row(*next, parameters, row, block.output + row * n);
+      for_rows(first, last, n, [&](Rows rows) {
+        forward_rows(block, parameters, rows, skip, dropout);
+        if (next == nullptr) return;
+        read_rows(*next, parameters, rows, block.output);
         if constexpr (std::is_same_v<T, float>) {
-          if (half) half->round_read(b + 1, row, next->read + row * n);
+          if (half) half->round_read(b + 1, rows.first, rows.count, next->read);
         }
-      }
+      });
     });
   }
 }
 
-// A channel of a block's norm: statistics of the mini-batch, and what they make of `from`.
+// The channels of a block's norm that these rows are: statistics of the mini-batch, and what they
+// make of `from`.
 template <class T>
-void TrainingPass<T>::State::normalize_row(Block<T>& block, const T* parameters, std::int64_t row,
-                                           const T* from, T* to, bool relu) {
-  const kernels::Moments moments = kernels::row_moments(from, examples);
-  const double variance = moments.m2 / moments.count;
-  const auto at = static_cast<std::size_t>(row);
-  block.mean[at] = moments.mean;
-  block.biased_variance[at] = variance;
-  const auto k =
-      norm::train_coefficients<T>(moments.mean, variance, block.spec.eps,
-                                  parameters[block.gamma + row], parameters[block.beta + row]);
-  kernels::row_normalize(from, to, examples, k, relu);
+void TrainingPass<T>::State::normalize_rows(Block<T>& block, const T* parameters, Rows rows,
+                                            const T* from, T* to, bool relu) {
+  for (std::int64_t row = rows.first; row < rows.first + rows.count; ++row) {
+    const kernels::Moments moments = kernels::row_moments(from + row * examples, examples);
+    block.mean[static_cast<std::size_t>(row)] = moments.mean;
+    block.biased_variance[static_cast<std::size_t>(row)] = moments.m2 / moments.count;
+  }
+  apply_norm(block, parameters, rows, from, to, relu);
+}
+
+// The same with the statistics that the block has.
+template <class T>
+void TrainingPass<T>::State::apply_norm(const Block<T>& block, const T* parameters, Rows rows,
+                                        const T* from, T* to, bool relu) {
+  T center[kMostRows], scale[kMostRows], shift[kMostRows];
+  kernels::train_coefficients<T>(rows.count, block.normalization(parameters, rows.first),
+                                 {center, scale, shift});
+  for (std::int64_t i = 0; i < rows.count; ++i) {
+    const std::int64_t at = (rows.first + i) * examples;
+    kernels::row_normalize(from + at, to + at, examples, {center[i], scale[i], shift[i]}, relu);
+  }
 }
 
 template <class T>
-void TrainingPass<T>::State::forward_row(Block<T>& block, const T* parameters, std::int64_t row,
-                                         const T* skip, const core::RandomStream& dropout) {
+void TrainingPass<T>::State::forward_rows(Block<T>& block, const T* parameters, Rows rows,
+                                          const T* skip, const core::RandomStream& dropout) {
   const DenseSpec& dense = block.spec;
-  const std::int64_t n = examples, at = row * n;
+  const std::int64_t n = examples, at = rows.first * n, size = rows.count * n;
   if (dense.has_bias()) {
-    kernels::row_normalize(block.linear + at, block.linear + at, n,
-                           {.shift = parameters[block.bias + row]}, false);
+    for (std::int64_t i = 0; i < rows.count; ++i) {
+      T* const z = block.linear + at + i * n;
+      kernels::row_normalize(z, z, n, {.shift = parameters[block.bias + rows.first + i]}, false);
+    }
   }
   const bool fuse_relu = block.norm_before() && dense.activation == Activation::relu;
   if (block.norm_before()) {
-    normalize_row(block, parameters, row, block.linear + at, block.activation_in + at, fuse_relu);
+    normalize_rows(block, parameters, rows, block.linear, block.activation_in, fuse_relu);
   }
-  if (observing) observe_row(block, parameters, row);
+  if (observing) observe_rows(block, parameters, rows);
   if (!fuse_relu && dense.activation != Activation::none) {
-    kernels::activate(dense.activation, block.activation_in + at, block.activation_out + at, n);
+    kernels::activate(dense.activation, block.activation_in + at, block.activation_out + at, size);
   }
   const T* result = block.activation_out + at;
   T* const output = block.output + at;
   if (block.norm_after()) {
-    normalize_row(block, parameters, row, result, output, false);
+    normalize_rows(block, parameters, rows, block.activation_out, block.output, false);
     result = output;
   }
   if (dense.dropout > 0.0) {
     // Inverted dropout (Srivastava et al., 2014): what is kept is scaled up, inference is as is.
     const double threshold = dense.dropout * 0x1.0p32;
     const T scale = static_cast<T>(1.0 / (1.0 - dense.dropout));
-    for (std::int64_t i = 0; i < n; i += 4) {
-      const auto words =
-          dropout.bits(static_cast<std::uint32_t>(row * core::block_count(n, 4) + i / 4));
-      for (std::int64_t j = i; j < std::min(i + 4, n); ++j) {
-        const bool keep = static_cast<double>(words[static_cast<std::size_t>(j - i)]) >= threshold;
-        block.kept[static_cast<std::size_t>(at + j)] = keep ? 1 : 0;
-        output[j] = keep ? result[j] * scale : T{0};
+    const std::int64_t draws = core::block_count(n, 4);
+    for (std::int64_t row = 0; row < rows.count; ++row) {
+      for (std::int64_t i = 0; i < n; i += 4) {
+        const auto words =
+            dropout.bits(static_cast<std::uint32_t>((rows.first + row) * draws + i / 4));
+        for (std::int64_t j = i; j < std::min(i + 4, n); ++j) {
+          const bool keep =
+              static_cast<double>(words[static_cast<std::size_t>(j - i)]) >= threshold;
+          const std::int64_t value = row * n + j;
+          block.kept[static_cast<std::size_t>(at + value)] = keep ? 1 : 0;
+          output[value] = keep ? result[value] * scale : T{0};
+        }
       }
     }
     result = output;
   }
   if (skip != nullptr) {
-    for (std::int64_t i = 0; i < n; ++i) output[i] = result[i] + skip[at + i];
+    for (std::int64_t i = 0; i < size; ++i) output[i] = result[i] + skip[at + i];
   }
 }
 
-// What a block makes of a row that it reads, while it is hot from the block before.
+// What a block makes of rows that it reads, while they are hot from the block before.
 template <class T>
-void TrainingPass<T>::State::read_row(Block<T>& block, const T* parameters, std::int64_t row,
-                                      const T* from) {
-  const std::int64_t at = row * examples;
+void TrainingPass<T>::State::read_rows(Block<T>& block, const T* parameters, Rows rows,
+                                       const T* from) {
+  const std::int64_t at = rows.first * examples;
   const Activation activation = block.spec.input_activation;
   const bool fuse_relu = block.norm_first() && activation == Activation::relu;
   if (block.norm_first()) {
-    normalize_row(block, parameters, row, from, block.read_in + at, fuse_relu);
+    normalize_rows(block, parameters, rows, from, block.read_in, fuse_relu);
   }
   if (!fuse_relu && activation != Activation::none) {
-    kernels::activate(activation, block.read_in + at, block.read + at, examples);
+    kernels::activate(activation, block.read_in + at, block.read + at, rows.count * examples);
   }
 }
 
 // Keeps what enters the activation: most of them are computed in place, and relu with batch norm.
 template <class T>
-void TrainingPass<T>::State::observe_row(Block<T>& block, const T* parameters, std::int64_t row) {
-  const std::int64_t at = row * examples;
-  T* const kept = block.observed.data() + at;
-  if (!block.norm_before()) {
-    std::copy_n(block.linear + at, examples, kept);
-    return;
+void TrainingPass<T>::State::observe_rows(Block<T>& block, const T* parameters, Rows rows) {
+  T* const kept = block.observed.data();
+  if (block.norm_before()) {
+    return apply_norm(block, parameters, rows, block.linear, kept, false);
   }
-  const auto channel = static_cast<std::size_t>(row);
-  const auto k = norm::train_coefficients<T>(block.mean[channel], block.biased_variance[channel],
-                                             block.spec.eps, parameters[block.gamma + row],
-                                             parameters[block.beta + row]);
-  kernels::row_normalize(block.linear + at, kept, examples, k, false);
+  const std::int64_t at = rows.first * examples;
+  std::copy_n(block.linear + at, rows.count * examples, kept + at);
 }
 
 // From the last block to the first: dZ of a block of rows, then at once their dW = dZ X'.
@@ -325,19 +363,20 @@ void TrainingPass<T>::State::backward(const Network<T>& network, const T* x) {
       const std::int64_t first = task * size;
       const std::int64_t last = std::min(first + size, block.spec.units);
       if (next != nullptr) output_gradient_rows(parameters, b, first, last - first);
-      for (std::int64_t row = first; row < last; ++row) {
-        T* const g = block.gradient + row * n;
-        T* const aside = skipped.data() + row * n;
-        if (next != nullptr) unread_row(*next, parameters, row, block.output + row * n, g);
+      for_rows(first, last, n, [&](Rows rows) {
+        T* const g = block.gradient + rows.first * n;
+        T* const aside = skipped.data() + rows.first * n;
+        const std::int64_t values = rows.count * n;
+        if (next != nullptr) unread_rows(*next, parameters, rows, block.output, block.gradient);
         if (joins) {
-          for (std::int64_t i = 0; i < n; ++i) g[i] += aside[i];
+          for (std::int64_t i = 0; i < values; ++i) g[i] += aside[i];
         }
-        if (block.spec.residual > 0) std::copy_n(g, n, aside);
-        backward_row(block, parameters, row);
+        if (block.spec.residual > 0) std::copy_n(g, values, aside);
+        backward_rows(block, parameters, rows);
         if constexpr (std::is_same_v<T, float>) {
-          if (half) half->round_gradient(b, row, g);
+          if (half) half->round_gradient(b, rows.first, rows.count, block.gradient);
         }
-      }
+      });
       weight_gradient_rows(read, b, first, last - first);
       square_sums[static_cast<std::size_t>(block.first_sum + task)] = kernels::sum_of_squares(
           gradients.data() + block.weight + first * block.inputs, (last - first) * block.inputs);
@@ -346,56 +385,71 @@ void TrainingPass<T>::State::backward(const Network<T>& network, const T* x) {
   }
 }
 
-// Through a channel of a block's norm, in place: from the gradient of what it gives to that of
-// `from`, which it read; dgamma and dbeta on the way.
+// Through the channels of a block's norm that these rows are, in place: from the gradient of what
+// it gives to that of `from`, which it read; dgamma and dbeta on the way.
 template <class T>
-void TrainingPass<T>::State::unnormalize_row(Block<T>& block, const T* parameters, std::int64_t row,
-                                             const T* from, T* g) {
-  const auto channel = static_cast<std::size_t>(row);
-  const double mean = block.mean[channel], variance = block.biased_variance[channel];
-  const double eps = block.spec.eps;
-  const auto sums =
-      kernels::row_gradient_sums(from, g, examples, mean, norm::inverse_deviation(variance, eps));
-  gradients[static_cast<std::size_t>(block.gamma + row)] = static_cast<T>(sums.dy_xhat);
-  gradients[static_cast<std::size_t>(block.beta + row)] = static_cast<T>(sums.dy);
-  const auto k =
-      norm::backward_coefficients<T>(mean, variance, eps, parameters[block.gamma + row],
-                                     sums.dy_xhat, sums.dy, static_cast<double>(examples));
-  kernels::row_input_gradient(from, g, g, examples, k);
+void TrainingPass<T>::State::unnormalize_rows(Block<T>& block, const T* parameters, Rows rows,
+                                              const T* from, T* g) {
+  const kernels::Normalization<T> with = block.normalization(parameters, rows.first);
+  double dgamma[kMostRows] = {}, dbeta[kMostRows] = {};
+  for (std::int64_t i = 0; i < rows.count; ++i) {
+    const std::int64_t at = (rows.first + i) * examples;
+    const double rstd = kernels::inverse_deviation(with.variance[i], with.eps);
+    const auto sums = kernels::row_gradient_sums(from + at, g + at, examples, with.mean[i], rstd);
+    dgamma[i] = sums.dy_xhat;
+    dbeta[i] = sums.dy;
+    gradients[static_cast<std::size_t>(block.gamma + rows.first + i)] =
+        static_cast<T>(sums.dy_xhat);
+    gradients[static_cast<std::size_t>(block.beta + rows.first + i)] = static_cast<T>(sums.dy);
+  }
+  T center[kMostRows], a[kMostRows], b[kMostRows], c[kMostRows];
+  kernels::gradient_coefficients<T>(rows.count, with, dbeta, dgamma, static_cast<double>(examples),
+                                    {center, a, b, c});
+  for (std::int64_t i = 0; i < rows.count; ++i) {
+    const std::int64_t at = (rows.first + i) * examples;
+    kernels::row_input_gradient(from + at, g + at, g + at, examples, {center[i], a[i], b[i], c[i]});
+  }
 }
 
-// Undoes read_row.
+// Undoes read_rows.
 template <class T>
-void TrainingPass<T>::State::unread_row(Block<T>& block, const T* parameters, std::int64_t row,
-                                        const T* from, T* g) {
-  const std::int64_t at = row * examples;
+void TrainingPass<T>::State::unread_rows(Block<T>& block, const T* parameters, Rows rows,
+                                         const T* from, T* g) {
+  const std::int64_t at = rows.first * examples;
   if (block.spec.input_activation != Activation::none) {
     kernels::activation_gradient(block.spec.input_activation, block.read_in + at, block.read + at,
-                                 g, g, examples);
+                                 g + at, g + at, rows.count * examples);
   }
-  if (block.norm_first()) unnormalize_row(block, parameters, row, from, g);
+  if (block.norm_first()) unnormalize_rows(block, parameters, rows, from, g);
 }
 
 template <class T>
-void TrainingPass<T>::State::backward_row(Block<T>& block, const T* parameters, std::int64_t row) {
+void TrainingPass<T>::State::backward_rows(Block<T>& block, const T* parameters, Rows rows) {
   const DenseSpec& dense = block.spec;
-  const std::int64_t n = examples, at = row * n;
+  const std::int64_t n = examples, at = rows.first * n, size = rows.count * n;
   T* const g = block.gradient + at;
   if (dense.dropout > 0.0) {
     const T scale = static_cast<T>(1.0 / (1.0 - dense.dropout));
-    for (std::int64_t i = 0; i < n; ++i) {
+    for (std::int64_t i = 0; i < size; ++i) {
       g[i] = block.kept[static_cast<std::size_t>(at + i)] != 0 ? g[i] * scale : T{0};
     }
   }
-  if (block.norm_after()) unnormalize_row(block, parameters, row, block.activation_out + at, g);
+  if (block.norm_after()) {
+    unnormalize_rows(block, parameters, rows, block.activation_out, block.gradient);
+  }
   if (dense.activation != Activation::none) {
     kernels::activation_gradient(dense.activation, block.activation_in + at,
-                                 block.activation_out + at, g, g, n);
+                                 block.activation_out + at, g, g, size);
   }
-  if (block.norm_before()) unnormalize_row(block, parameters, row, block.linear + at, g);
+  if (block.norm_before()) {
+    unnormalize_rows(block, parameters, rows, block.linear, block.gradient);
+  }
   if (dense.has_bias()) {
-    gradients[static_cast<std::size_t>(block.bias + row)] =
-        static_cast<T>(kernels::row_gradient_sums(g, g, n, 0.0, 1.0).dy);
+    for (std::int64_t i = 0; i < rows.count; ++i) {
+      const T* const row = g + i * n;
+      gradients[static_cast<std::size_t>(block.bias + rows.first + i)] =
+          static_cast<T>(kernels::row_gradient_sums(row, row, n, 0.0, 1.0).dy);
+    }
   }
 }
 

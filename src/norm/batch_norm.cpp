@@ -1,6 +1,5 @@
 #include "evenrow/batch_norm.hpp"
 
-#include <cmath>
 #include <optional>
 #include <utility>
 
@@ -333,16 +332,7 @@ void batch_norm_infer(const BatchNormInfer<T>& t, const NormOptions& options) {
   norm::check_channels(kInfer, buffer("variance", t.variance), t.shape, false);
   norm::check_overlap(kInfer, y, buffer("mean", t.mean), false);
   norm::check_overlap(kInfer, y, buffer("variance", t.variance), false);
-  for (std::size_t c = 0; c < t.mean.size(); ++c) {
-    if (!std::isfinite(t.mean[c])) {
-      core::fail(ErrorKind::usage, "{}: mean[{}] is {}, expected a finite number", kInfer, c,
-                 t.mean[c]);
-    }
-    if (!(std::isfinite(t.variance[c]) && t.variance[c] >= 0.0)) {
-      core::fail(ErrorKind::usage, "{}: variance[{}] is {}, expected a finite number of 0 or more",
-                 kInfer, c, t.variance[c]);
-    }
-  }
+  norm::check_statistics(kInfer, t.mean, t.variance);
 
   const norm::View view(t.shape);
   norm::Workspace& workspace = norm::Workspace::here();

@@ -179,6 +179,25 @@ bool side_by_side(const Buffer& tensor, std::int64_t distance) noexcept {
 
 }  // namespace
 
+void check_statistics(std::string_view function, std::span<const double> mean,
+                      std::span<const double> variance) {
+  // As a rule all are fine: told without a branch for each, which thousands of channels would feel.
+  constexpr double largest = std::numeric_limits<double>::max();
+  bool fine = true;
+  for (std::size_t c = 0; c < mean.size(); ++c) {
+    fine &= (std::abs(mean[c]) <= largest) & (variance[c] >= 0.0) & (variance[c] <= largest);
+  }
+  for (std::size_t c = 0; !fine && c < mean.size(); ++c) {
+    if (!std::isfinite(mean[c])) {
+      core::fail(usage, "{}: mean[{}] is {}, expected a finite number", function, c, mean[c]);
+    }
+    if (!(std::isfinite(variance[c]) && variance[c] >= 0.0)) {
+      core::fail(usage, "{}: variance[{}] is {}, expected a finite number of 0 or more", function,
+                 c, variance[c]);
+    }
+  }
+}
+
 void check_overlap(std::string_view function, const Buffer& output, const Buffer& other,
                    bool may_be_same) {
   if (output.bytes() == 0 || other.bytes() == 0) return;

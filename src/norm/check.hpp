@@ -64,6 +64,11 @@ Steps check_tensor(std::string_view function, const Buffer& values, const NormSt
 void check_channels(std::string_view function, const Buffer& vector, const NormShape& shape,
                     bool may_be_empty);
 
+/// Errors (usage): a mean that is not finite; a variance that is not finite, or negative. Both have
+/// one value a channel.
+void check_statistics(std::string_view function, std::span<const double> mean,
+                      std::span<const double> variance);
+
 /// Errors (usage): `output` shares memory with `other`, unless `may_be_same` and they are the same.
 /// Two views of one larger tensor may lie side by side.
 void check_overlap(std::string_view function, const Buffer& output, const Buffer& other,

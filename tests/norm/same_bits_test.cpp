@@ -3,7 +3,7 @@
 
 #include "compacted.hpp"
 #include "kernels/rows.hpp"
-#include "norm/coefficients.hpp"
+#include "kernels/coefficients.hpp"
 
 namespace evenrow {
 namespace {
@@ -92,7 +92,7 @@ TYPED_TEST(SameBits, OperatorIsTheRowKernels) {
       const auto moments = kernels::row_moments(x, n);
       EXPECT_EQ(results.mean[i], moments.mean) << n;
       EXPECT_EQ(results.variance[i], moments.m2 / moments.count) << n;
-      const double rstd = norm::inverse_deviation(results.variance[i], k.options.eps);
+      const double rstd = kernels::inverse_deviation(results.variance[i], k.options.eps);
       const auto sums =
           kernels::row_gradient_sums(x, k.dy.data() + c * n, n, results.mean[i], rstd);
       EXPECT_EQ(results.dbeta[i], static_cast<NormParameter<TypeParam>>(sums.dy)) << n;
