@@ -39,10 +39,14 @@ HWY_INLINE void store_blocks(D d, hn::Vec<D> v, float* to, std::int64_t stride) 
   }
 }
 
-// Four rows of whole vectors.
+// So many rows make a line of the copy.
+constexpr std::int64_t kLine = 16;
+
+// Four rows of whole vectors; those of the next line are asked for, rows may be pages apart.
 template <class D>
 HWY_INLINE void transpose_four(D d, const float* from, std::int64_t from_stride, float* to,
                                std::int64_t to_stride) {
+  for (int i = 0; i < 4; ++i) __builtin_prefetch(from + (kLine + i) * from_stride);
   const auto r0 = hn::LoadU(d, from), r1 = hn::LoadU(d, from + from_stride);
   const auto r2 = hn::LoadU(d, from + 2 * from_stride), r3 = hn::LoadU(d, from + 3 * from_stride);
   const auto low02 = hn::InterleaveLower(d, r0, r2), high02 = hn::InterleaveUpper(d, r0, r2);
@@ -62,8 +66,6 @@ void TransposeF32(const float* from, std::int64_t from_stride, std::int64_t rows
   constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
   whole_rows = rows / 4 * 4;
   whole_columns = columns / lanes * lanes;
-  // So many rows make a line of the copy.
-  constexpr std::int64_t kLine = 16;
   for (std::int64_t block = 0; block < whole_rows; block += kLine) {
     const std::int64_t end = std::min(block + kLine, whole_rows);
     for (std::int64_t c = 0; c < whole_columns; c += lanes) {

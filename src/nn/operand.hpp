@@ -1,4 +1,4 @@
-// The right operand of a product that is cut into blocks of rows.
+// The operands of a product that is cut into blocks of rows.
 #pragma once
 
 #include <algorithm>
@@ -7,6 +7,7 @@
 
 #include "core/sizes.hpp"
 #include "core/threads.hpp"
+#include "evenrow/aligned.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/transpose.hpp"
 #include "nn/row_block.hpp"
@@ -48,6 +49,20 @@ Operand<T> transposed(std::int64_t product_rows, const T* b, std::int64_t rows,
     kernels::transpose(b + first * columns, columns, std::min(kRows, rows - first), columns,
                        room.data() + first, stride);
   });
+  return {room.data(), stride, kernels::Transpose::no};
+}
+
+/// Rows [first, first + rows) of A', A being [k, columns] and dense, for a product whose other
+/// operand has n columns. Of wide layers they are copied, to memory that this thread keeps: oneDNN
+/// is slow to collect columns whose values are pages apart, and few examples do not make up for it.
+template <class T>
+Operand<T> transposed_rows(const T* a, std::int64_t k, std::int64_t columns, std::int64_t first,
+                           std::int64_t rows, std::int64_t n) {
+  if (row_block(columns) < 128 || n > 512) return {a + first, columns, kernels::Transpose::yes};
+  thread_local AlignedVector<T> room;
+  const std::int64_t stride = kernels::transposed_stride(k);
+  if (std::ssize(room) < rows * stride) room.resize(static_cast<std::size_t>(rows * stride));
+  kernels::transpose(a + first, columns, k, rows, room.data(), stride);
   return {room.data(), stride, kernels::Transpose::no};
 }
 

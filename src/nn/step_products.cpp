@@ -74,8 +74,9 @@ void StepProducts::run() {
     });
     if (b == 0) continue;
     product(in, [&](std::int64_t first, std::int64_t rows) {
-      kernels::gemm(Transpose::yes, Transpose::no, rows, n, units, w + first, in, dz, n,
-                    result_.data() + first * n, n);
+      const Operand<float> weight = transposed_rows(w, units, in, first, rows, n);
+      kernels::gemm(weight.transpose, Transpose::no, rows, n, units, weight.values, weight.stride,
+                    dz, n, result_.data() + first * n, n);
     });
   }
 }

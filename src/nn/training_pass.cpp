@@ -24,6 +24,7 @@
 #include "kernels/rows.hpp"
 #include "kernels/targets.hpp"
 #include "kernels/updates.hpp"
+#include "nn/block_memory.hpp"
 #include "nn/half_products.hpp"
 #include "nn/layout.hpp"
 #include "nn/loss.hpp"
@@ -35,6 +36,8 @@ namespace {
 
 using kernels::Transpose;
 using nn::row_block;
+template <class T>
+using Block = nn::BlockMemory<T>;
 
 // Neighbouring rows that are taken through everything together: so many values that they stay in
 // L1, and enough rows for the coefficients of their norm to be computed side by side.
@@ -51,73 +54,6 @@ void for_rows(std::int64_t first, std::int64_t last, std::int64_t n, const Visit
   const std::int64_t step = std::clamp<std::int64_t>(kValuesTogether / n, 1, kMostRows);
   for (; first < last; first += step) visit(Rows{first, std::min(step, last - first)});
 }
-
-// What one dense block keeps of a forward pass, all feature-major [units, examples]. Pointers to
-// the same buffer where the backward pass does not need the values apart:
-//   linear                      the product (and bias)
-//   activation_in, _out         before and after the activation
-//   output                      what later blocks read
-// and of what this block does with what it reads, [inputs, examples]:
-//   read_in, read               normalized, and after input_activation; else the output before
-// Batch norm's backward needs its own input; gelu needs what goes into it, the other activations
-// what comes out.
-template <class T>
-struct Block {
-  DenseSpec spec;
-  std::int64_t inputs = 0;
-  std::int64_t weight = 0, bias = 0, gamma = 0, beta = 0;  // offsets into the flat parameters
-  std::vector<AlignedVector<T>> buffers;
-  T *linear = nullptr, *activation_in = nullptr, *activation_out = nullptr, *output = nullptr;
-  T *read_in = nullptr, *read = nullptr;  // the network's inputs, which lie otherwise: null
-  T* gradient = nullptr;           // with respect to output, turned in place into that of linear
-  std::vector<std::uint8_t> kept;  // dropout: 1 where a value was kept
-  std::int64_t first_sum = 0;      // of the row blocks' sums of squares of weight gradients
-  std::vector<double> mean, biased_variance;
-  std::vector<T> observed;  // what entered the activation; of observed runs alone
-
-  bool norm_before() const {
-    return spec.norm == Norm::batch && spec.placement == NormPlacement::before_activation;
-  }
-  bool norm_after() const {
-    return spec.norm == Norm::batch && spec.placement == NormPlacement::after_activation;
-  }
-  bool norm_first() const {
-    return spec.norm == Norm::batch && spec.placement == NormPlacement::before_linear;
-  }
-
-  /// The statistics and parameters of the channels from `channel` on.
-  kernels::Normalization<T> normalization(const T* parameters, std::int64_t channel) const {
-    return {mean.data() + channel, biased_variance.data() + channel, spec.eps,
-            parameters + gamma + channel, parameters + beta + channel};
-  }
-
-  /// `before`: what the block before this one gives; null for the network's inputs.
-  void allocate(std::int64_t max_examples, T* before) {
-    const auto size = static_cast<std::size_t>(spec.units * max_examples);
-    const auto buffer = [&] { return buffers.emplace_back(size).data(); };
-    const auto input_buffer = [&] {
-      return buffers.emplace_back(static_cast<std::size_t>(inputs * max_examples)).data();
-    };
-    const bool gelu = spec.activation == Activation::gelu;
-    const bool reads_its_output = !gelu && spec.activation != Activation::none;
-    buffers.reserve(6);
-    read_in = norm_first() ? input_buffer() : before;
-    const bool apart = spec.input_activation == Activation::gelu ||
-                       (spec.input_activation != Activation::none && !norm_first());
-    read = apart ? input_buffer() : read_in;
-    linear = buffer();
-    activation_in = norm_before() ? buffer() : linear;
-    activation_out = gelu ? buffer() : activation_in;
-    const bool changes_output = spec.dropout > 0.0 || spec.residual > 0;
-    const bool new_output = norm_after() || (changes_output && reads_its_output);
-    output = new_output ? buffer() : activation_out;
-    if (spec.dropout > 0.0) kept.resize(size);
-    if (spec.norm == Norm::batch) {
-      mean.resize(static_cast<std::size_t>(norm_first() ? inputs : spec.units));
-      biased_variance.resize(mean.size());
-    }
-  }
-};
 
 }  // namespace
 
@@ -185,9 +121,10 @@ void TrainingPass<T>::State::output_gradient_rows(const T* parameters, std::size
   if constexpr (std::is_same_v<T, float>) {
     if (half) return half->output_gradient(b, first, rows, g);
   }
-  kernels::gemm(Transpose::yes, Transpose::no, rows, n, next.spec.units,
-                parameters + next.weight + first, block.spec.units,
-                static_cast<const T*>(next.gradient), n, g, n);
+  const nn::Operand<T> weight = nn::transposed_rows(parameters + next.weight, next.spec.units,
+                                                    block.spec.units, first, rows, n);
+  kernels::gemm(weight.transpose, Transpose::no, rows, n, next.spec.units, weight.values,
+                weight.stride, static_cast<const T*>(next.gradient), n, g, n);
 }
 
 // dW = dZ x' for some rows of a block; `x` is that x'.
