@@ -5,6 +5,7 @@
 #include "core/sizes.hpp"
 #include "core/threads.hpp"
 #include "kernels/gemm.hpp"
+#include "nn/layout.hpp"
 #include "nn/operand.hpp"
 #include "nn/row_block.hpp"
 
@@ -28,12 +29,12 @@ StepProducts::StepProducts(const NetworkSpec& spec, std::int64_t examples, int t
     layers_.push_back({inputs, units, some_values(inputs * units), some_values(inputs * examples)});
     widest = std::max(widest, units);
     weights = std::max(weights, inputs * units);
-    transposed = std::max(transposed, b == 0 ? transposed_size(units, examples, inputs)
-                                             : transposed_size(units, inputs, examples));
+    if (b > 0) transposed = std::max(transposed, transposed_size(units, inputs, examples));
     operations_ += (b == 0 ? 4.0 : 6.0) * static_cast<double>(inputs * units * examples);
   }
   gradient_ = some_values(widest * examples);
   transposed_.resize(static_cast<std::size_t>(transposed));
+  spare_.resize(static_cast<std::size_t>(parameter_count(parameter_slots(spec))));
   result_.resize(static_cast<std::size_t>(std::max(widest * examples, weights)));
 }
 
@@ -54,7 +55,7 @@ void StepProducts::run() {
     const std::int64_t in = layers_[b].inputs;
     const float *w = layers_[b].weight.data(), *x = layers_[b].activations.data();
     const Operand<float> operand =
-        b == 0 ? nn::transposed<float>(layers_[b].units, x, n, in, transposed_, threads_)
+        b == 0 ? nn::transposed<float>(layers_[b].units, x, n, in, spare_, threads_)
                : Operand<float>{x, n};
     product(layers_[b].units, [&](std::int64_t first, std::int64_t rows) {
       kernels::gemm(Transpose::no, operand.transpose, rows, n, in, w + first * in, in,

@@ -38,6 +38,7 @@ class StepProducts {
   double operations_ = 0;
   std::vector<Layer> layers_;
   AlignedVector<float> gradient_, result_, transposed_;
+  AlignedVector<float> spare_;  // as large as the gradients, where a pass copies its inputs
 };
 
 }  // namespace evenrow::nn

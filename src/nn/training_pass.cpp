@@ -141,7 +141,7 @@ void TrainingPass<T>::State::weight_gradient_rows(const nn::Operand<T>& x, std::
                 static_cast<const T*>(block.gradient + first * n), n, x.values, x.stride, dw, in);
 }
 
-// z = W x for a block of rows, then everything that follows, row by row.
+// z = W x for a block of rows, then everything that follows, some rows at a time.
 template <class T>
 void TrainingPass<T>::State::forward(const Network<T>& network, const T* x, std::uint64_t step) {
   const T* parameters = network.parameters().data();
