@@ -1,5 +1,5 @@
-// Two 16-bit storage formats. They hold values; arithmetic is done in float. As a float is, they are
-// not initialized by default: an array of them costs nothing.
+// Two 16-bit storage formats. They hold values; arithmetic is done in float. As a float is, they
+// are not initialized by default: an array of them costs nothing.
 #pragma once
 
 #include <bit>

@@ -27,8 +27,7 @@ void every_size() {
       for (std::int64_t c = 0; c < kMost; ++c) {
         for (std::int64_t r = 0; r < kToStride; ++r) {
           const bool inside = c < columns && r < rows;
-          const T expected =
-              inside ? from[static_cast<std::size_t>(r * kFromStride + c)] : nothing;
+          const T expected = inside ? from[static_cast<std::size_t>(r * kFromStride + c)] : nothing;
           if (to[static_cast<std::size_t>(c * kToStride + r)] != expected) ++wrong;
         }
       }

@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "compacted.hpp"
-#include "kernels/rows.hpp"
 #include "kernels/coefficients.hpp"
+#include "kernels/rows.hpp"
 
 namespace evenrow {
 namespace {
