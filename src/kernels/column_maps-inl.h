@@ -100,11 +100,10 @@ HWY_NOINLINE void MapColumns(const Columns<T>& out, std::int64_t begin, std::int
 template <class T>
 void ZeroColumns(const Columns<T>& out, std::int64_t begin, std::int64_t end, std::int64_t channels,
                  bool stream) {
-  const auto zero = [](auto d, std::int64_t) { return hn::Zero(d); };
   if (out.column == channels) {
-    return ForRow(out.base + begin * channels, (end - begin) * channels, stream, zero);
+    return Zero(out.base + begin * channels, (end - begin) * channels, stream);
   }
-  for (; begin < end; ++begin) ForRow(out.base + begin * out.column, channels, stream, zero);
+  for (; begin < end; ++begin) Zero(out.base + begin * out.column, channels, stream);
 }
 
 // map(begin, end) for the valid columns of a range, zero(begin, end) for the others.

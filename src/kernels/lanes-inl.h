@@ -277,6 +277,12 @@ HWY_INLINE void ForRow(T* out, std::int64_t n, bool stream, const Value& value) 
   ForPartOfRow(out, end, n, value);
 }
 
+// 0 to where nothing is valid.
+template <class T>
+HWY_INLINE void Zero(T* out, std::int64_t n, bool stream) {
+  ForRow(out, n, stream, [](auto d, std::int64_t) { return hn::Zero(d); });
+}
+
 // visit(d, i) for whole vectors of at most kLimit lanes from `at` on, then for narrower ones: every
 // i once, each a multiple of the lanes away from 0.
 template <class C, std::size_t kLimit = hn::MaxLanes(hn::ScalableTag<C>()), class Visit>

@@ -151,12 +151,6 @@ HWY_INLINE void ForPieces(const Runs& runs, const ColumnRange& range, std::int64
   }
 }
 
-// 0 to where nothing is valid.
-template <class T>
-HWY_INLINE void Zero(T* out, std::int64_t n, bool stream) {
-  ForRow(out, n, stream, [](auto d, std::int64_t) { return hn::Zero(d); });
-}
-
 template <class T>
 void ChannelNormalize(const Rows<const T>& x, const Rows<const T>& residual, const Rows<T>& y,
                       const Runs& runs, const ColumnRange& range, std::int64_t channels,

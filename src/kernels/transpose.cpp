@@ -12,6 +12,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/lanes-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace evenrow::kernels {
 namespace HWY_NAMESPACE {
@@ -46,7 +48,7 @@ constexpr std::int64_t kLine = 16;
 template <class D>
 HWY_INLINE void transpose_four(D d, const float* from, std::int64_t from_stride, float* to,
                                std::int64_t to_stride) {
-  for (int i = 0; i < 4; ++i) __builtin_prefetch(from + (kLine + i) * from_stride);
+  for (int i = 0; i < 4; ++i) FetchLines(from, (kLine + i) * from_stride, 1);
   const auto r0 = hn::LoadU(d, from), r1 = hn::LoadU(d, from + from_stride);
   const auto r2 = hn::LoadU(d, from + 2 * from_stride), r3 = hn::LoadU(d, from + 3 * from_stride);
   const auto low02 = hn::InterleaveLower(d, r0, r2), high02 = hn::InterleaveUpper(d, r0, r2);

@@ -52,18 +52,32 @@ Operand<T> transposed(std::int64_t product_rows, const T* b, std::int64_t rows,
   return {room.data(), stride, kernels::Transpose::no};
 }
 
-/// Rows [first, first + rows) of A', A being [k, columns] and dense, for a product whose other
-/// operand has n columns. Of wide layers they are copied, to memory that this thread keeps: oneDNN
-/// is slow to collect columns whose values are pages apart, and few examples do not make up for it.
+/// Whether rows of A', A having so many columns, are copied before their product with n columns: of
+/// wide layers, where oneDNN is slow to collect columns whose values are pages apart. Many examples
+/// hide that.
+constexpr bool transposes_rows(std::int64_t columns, std::int64_t n) noexcept {
+  return row_block(columns) >= 128 && n <= 512;
+}
+
+/// C = A' B for the rows [first, first + rows) of A', A being [k, columns] and B [k, n], all dense;
+/// c is where row `first` of C is. Copies lie in memory that this thread keeps.
 template <class T>
-Operand<T> transposed_rows(const T* a, std::int64_t k, std::int64_t columns, std::int64_t first,
-                           std::int64_t rows, std::int64_t n) {
-  if (row_block(columns) < 128 || n > 512) return {a + first, columns, kernels::Transpose::yes};
-  thread_local AlignedVector<T> room;
+void transposed_product(const T* a, std::int64_t k, std::int64_t columns, std::int64_t first,
+                        std::int64_t rows, const T* b, std::int64_t n, T* c) {
+  using kernels::Transpose;
+  if (!transposes_rows(columns, n)) {
+    return kernels::gemm(Transpose::yes, Transpose::no, rows, n, k, a + first, columns, b, n, c, n);
+  }
+  constexpr std::int64_t kRows = 64;  // as many as stay in a cache until they are used
+  thread_local AlignedVector<T> copy;
   const std::int64_t stride = kernels::transposed_stride(k);
-  if (std::ssize(room) < rows * stride) room.resize(static_cast<std::size_t>(rows * stride));
-  kernels::transpose(a + first, columns, k, rows, room.data(), stride);
-  return {room.data(), stride, kernels::Transpose::no};
+  if (std::ssize(copy) < kRows * stride) copy.resize(static_cast<std::size_t>(kRows * stride));
+  for (std::int64_t i = 0; i < rows; i += kRows) {
+    const std::int64_t here = std::min(kRows, rows - i);
+    kernels::transpose(a + first + i, columns, k, here, copy.data(), stride);
+    kernels::gemm(Transpose::no, Transpose::no, here, n, k, static_cast<const T*>(copy.data()),
+                  stride, b, n, c + i * n, n);
+  }
 }
 
 }  // namespace evenrow::nn

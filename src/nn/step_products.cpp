@@ -75,9 +75,7 @@ void StepProducts::run() {
     });
     if (b == 0) continue;
     product(in, [&](std::int64_t first, std::int64_t rows) {
-      const Operand<float> weight = transposed_rows(w, units, in, first, rows, n);
-      kernels::gemm(weight.transpose, Transpose::no, rows, n, units, weight.values, weight.stride,
-                    dz, n, result_.data() + first * n, n);
+      transposed_product(w, units, in, first, rows, dz, n, result_.data() + first * n);
     });
   }
 }

@@ -121,10 +121,8 @@ void TrainingPass<T>::State::output_gradient_rows(const T* parameters, std::size
   if constexpr (std::is_same_v<T, float>) {
     if (half) return half->output_gradient(b, first, rows, g);
   }
-  const nn::Operand<T> weight = nn::transposed_rows(parameters + next.weight, next.spec.units,
-                                                    block.spec.units, first, rows, n);
-  kernels::gemm(weight.transpose, Transpose::no, rows, n, next.spec.units, weight.values,
-                weight.stride, static_cast<const T*>(next.gradient), n, g, n);
+  nn::transposed_product(parameters + next.weight, next.spec.units, block.spec.units, first, rows,
+                         static_cast<const T*>(next.gradient), n, g);
 }
 
 // dW = dZ x' for some rows of a block; `x` is that x'.

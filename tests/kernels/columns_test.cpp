@@ -323,6 +323,38 @@ void normalize() {
 }
 EVENROW_EVERY_ELEMENT(ColumnKernels, Normalize, normalize)
 
+// A task's columns begin and end inside a run: they are written as with all others, and nothing is
+// written beside them.
+TEST_P(ColumnKernels, ARangeOfColumnsIsWrittenAlone) {
+  for_each_case<float>([](TensorCase<float>& k) {
+    const std::int64_t columns = k.layout.columns();
+    const std::int64_t begin = columns / 3, end = columns - columns / 4;
+    for (const bool stream : {false, true}) {
+      const auto expect_alone = [&](const std::string& what, const auto& map) {
+        Tensor<float> all(k.layout), some(k.layout);
+        map(all, ColumnRange{0, columns, stream});
+        map(some, ColumnRange{begin, end, stream});
+        std::int64_t wrong = 0;
+        for (std::int64_t j = 0; j < columns; ++j) {
+          for (std::int64_t c = 0; c < k.layout.channels; ++c) {
+            const bool inside = j >= begin && j < end;
+            if (!same_bits(some(j, c), inside ? all(j, c) : Buffer<float>::guard())) ++wrong;
+          }
+        }
+        EXPECT_EQ(wrong, 0) << k.name() << ", " << what << ", past the caches: " << stream;
+      };
+      expect_alone("normalize", [&](Tensor<float>& y, const ColumnRange& range) {
+        column_normalize<float>(k.x.columns(), {}, y.out_columns(), k.valid.runs(), range,
+                                k.layout.channels, k.affine(), false, {});
+      });
+      expect_alone("input gradient", [&](Tensor<float>& dx, const ColumnRange& range) {
+        column_input_gradient<float>(k.x.columns(), k.dy.columns(), dx.out_columns(), {},
+                                     k.valid.runs(), range, k.layout.channels, k.gradient(), {});
+      });
+    }
+  });
+}
+
 template <class T>
 void input_gradient() {
   for_each_case<T>([](TensorCase<T>& k) {

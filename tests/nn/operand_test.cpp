@@ -80,19 +80,17 @@ TEST(Operand, TransposedRowsOfTheLeftOneGiveTheSameProduct) {
     const std::int64_t size = row_block(columns);
     for (std::int64_t first = 0; first < columns; first += size) {
       const std::int64_t rows = std::min(size, columns - first);
-      const Operand<float> operand = transposed_rows(a.data(), k, columns, first, rows, n);
-      EXPECT_EQ(operand.transpose == Transpose::no, columns >= 1024);
-      kernels::gemm(operand.transpose, Transpose::no, rows, n, k, operand.values, operand.stride,
-                    b.data(), n, c.data() + first * n, n);
+      transposed_product<float>(a.data(), k, columns, first, rows, b.data(), n,
+                                c.data() + first * n);
     }
+    EXPECT_EQ(transposes_rows(columns, n), columns >= 1024);
     EXPECT_EQ(c, expected) << columns;
   }
 }
 
 TEST(Operand, ManyExamplesHideTheCollectingOfColumns) {
-  const AlignedVector<float> a = integers(4 * 1024, 5);
-  EXPECT_EQ(transposed_rows(a.data(), 4, 1024, 0, 128, 512).transpose, Transpose::no);
-  EXPECT_EQ(transposed_rows(a.data(), 4, 1024, 0, 128, 513).transpose, Transpose::yes);
+  EXPECT_TRUE(transposes_rows(1024, 512));
+  EXPECT_FALSE(transposes_rows(1024, 513));
 }
 
 }  // namespace

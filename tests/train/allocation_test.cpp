@@ -71,6 +71,13 @@ NetworkSpec residual_spec() {
   return spec;
 }
 
+// Wide enough for operands that are copied to memory which a thread keeps.
+TEST(Allocation, OfAWideNetwork) {
+  const DenseSpec wide{.units = 1024, .norm = Norm::batch, .activation = Activation::relu};
+  EXPECT_EQ(
+      allocations_of_a_step({37, {wide, wide, DenseSpec{.units = 5}}}, OptimizerKind::adam, 2), 0);
+}
+
 TEST(Allocation, OfAResidualNetwork) {
   EXPECT_EQ(allocations_of_a_step(residual_spec(), OptimizerKind::adamw, 2), 0);
 }
