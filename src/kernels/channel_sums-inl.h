@@ -203,12 +203,43 @@ struct MomentParts {
   }
 };
 
+// Whether the positions [first, first + count) are one leaf, which lies in this run.
+inline bool one_leaf(const Run& run, std::int64_t first, std::int64_t count) {
+  return count > 0 && count <= kLeaf && first - run.before + count <= run.length;
+}
+// So many channels of one leaf each are taken a step at a time: none waits for what it has just
+// computed.
+inline constexpr std::int64_t kChannelsTogether = 8;
+
+template <class T>
+void OneLeafMoments(const Rows<const T>& x, const Piece& p, std::int64_t n, std::int64_t channels,
+                    Moments* leaves, std::int64_t stride) {
+  using I = std::int64_t;
+  Sum<T> pivot[kChannelsTogether];
+  TwoSums sums[kChannelsTogether];
+  for (I begin = 0; begin < channels; begin += kChannelsTogether) {
+    const I width = std::min(kChannelsTogether, channels - begin);
+    const T* const from = at(x, p.outer, p.inner, begin);
+    for (I c = 0; c < width; ++c) pivot[c] = Pivot(from + c * x.channel, pivots(n));
+    for (I c = 0; c < width; ++c) {
+      sums[c] = LeafSumsOf<T>(n, Differences<T>{from + c * x.channel, pivot[c], nullptr});
+    }
+    for (I c = 0; c < width; ++c, leaves += stride) {
+      *leaves = around(pivot[c], static_cast<double>(n), sums[c]);
+    }
+  }
+}
+
 template <class T>
 void ChannelMoments(const Rows<const T>& x, const Runs& runs, std::int64_t first,
                     std::int64_t count, std::int64_t channels, Moments* leaves,
                     std::int64_t stride) {
   using I = std::int64_t;
   const Run* const run = runs.data + runs.at_position(first);
+  if (one_leaf(*run, first, count)) {
+    return OneLeafMoments(x, piece_of(runs, run, first - run->before), count, channels, leaves,
+                          stride);
+  }
   for (I c = 0; c < channels; ++c, leaves += stride) {
     LeavesOfRow<T> row;
     MomentParts<T> parts(x, c);
@@ -253,73 +284,95 @@ void ChannelWeightedMoments(const Rows<const T>& x, const Runs& runs, std::int64
   }
 }
 
-// A leaf of channel c, its gradients after the gate if this has bits.
-template <class T>
+// A leaf of channel c. Its copied gradients are what the bits, if the gate has these, let through.
+template <class T, Gate kGate>
 struct GradientParts {
   using C = NormParameter<T>;
   const Rows<const T>& x;
   const Rows<const T>& dy;
+  const ReluGate<C>& gate;
   std::int64_t c;
   double mean;
-  GateHere<C> without_bits;
-  const ReluBits& bits;
   HWY_ALIGN T values[kLeaf];
   HWY_ALIGN T gradients[kLeaf];
 
-  GradientParts(const Rows<const T>& x_rows, const Rows<const T>& dy_rows, std::int64_t channel,
-                double mean_of_x, const GateHere<C>& gate, const ReluBits& relu_bits)
-      : x(x_rows), dy(dy_rows), c(channel), mean(mean_of_x), without_bits(gate), bits(relu_bits) {}
+  GradientParts(const Rows<const T>& x_rows, const Rows<const T>& dy_rows,
+                const ReluGate<C>& relu_gate, std::int64_t channel, double mean_of_x)
+      : x(x_rows), dy(dy_rows), gate(relu_gate), c(channel), mean(mean_of_x) {}
   HWY_INLINE void copy(const Piece& p, std::int64_t skip, std::int64_t n, std::int64_t to) {
     CopyValues(at(x, p.outer, p.inner + skip, c), values + to, n);
     const T* const from = at(dy, p.outer, p.inner + skip, c);
-    const BitsHere here = at(bits, p.outer, p.inner + skip, c);
-    if (here.base == nullptr) return CopyValues(from, gradients + to, n);
-    ForRow(gradients + to, n, false, [from, here](auto d, std::int64_t i) {
-      return through_bits(d, load(d, from + i), here.base, here.first + i);
-    });
+    if constexpr (kGate == Gate::bits) {
+      const BitsHere here = at(gate.bits, p.outer, p.inner + skip, c);
+      ForRow(gradients + to, n, false, [from, here](auto d, std::int64_t i) {
+        return through_bits(d, load(d, from + i), here.base, here.first + i);
+      });
+    } else {
+      CopyValues(from, gradients + to, n);
+    }
   }
   void begin(const Piece*, std::int64_t) {}
   template <class Visit>
   HWY_INLINE void here(const Piece& p, std::int64_t skip, const Visit& visit) const {
-    GateHere<C> gate = without_bits;
-    gate.bits = at(bits, p.outer, p.inner + skip, c);
-    with_gate<C>(gate, [&](auto gated) {
-      visit(GradientTerms<T, decltype(gated)>{at(x, p.outer, p.inner + skip, c),
-                                              at(dy, p.outer, p.inner + skip, c), mean, gated,
-                                              later(x, p, c), later(dy, p, c)});
-    });
+    visit(GradientTerms<T, kGate>{at(x, p.outer, p.inner + skip, c),
+                                  at(dy, p.outer, p.inner + skip, c), mean,
+                                  gate_at<kGate>(gate, p.outer, p.inner + skip, c),
+                                  later(x, p, c), later(dy, p, c)});
   }
   template <class Visit>
   HWY_INLINE void copies(const Visit& visit) const {
-    with_gate<C>(without_bits, [&](auto gated) {
-      visit(GradientTerms<T, decltype(gated)>{values, gradients, mean, gated, nullptr, nullptr});
-    });
+    constexpr Gate kLeft = kGate == Gate::bits ? Gate::open : kGate;
+    visit(GradientTerms<T, kLeft>{values, gradients, mean, gate_at<kLeft>(gate, 0, 0, c), nullptr,
+                                  nullptr});
   }
 };
 
-template <class T>
+template <class T, Gate kGate>
+void OneLeafGradientSums(const Rows<const T>& x, const Rows<const T>& dy, const Piece& p,
+                         std::int64_t n, std::int64_t channels,
+                         const Normalization<NormParameter<T>>& with,
+                         const ReluGate<NormParameter<T>>& gate, GradientSums* leaves,
+                         std::int64_t stride) {
+  using I = std::int64_t;
+  TwoSums sums[kChannelsTogether];
+  for (I begin = 0; begin < channels; begin += kChannelsTogether) {
+    const I end = std::min(begin + kChannelsTogether, channels);
+    for (I c = begin; c < end; ++c) {
+      sums[c - begin] = LeafSumsOf<T>(
+          n, GradientTerms<T, kGate>{at(x, p.outer, p.inner, c), at(dy, p.outer, p.inner, c),
+                                     with.mean[c], gate_at<kGate>(gate, p.outer, p.inner, c),
+                                     nullptr, nullptr});
+    }
+    for (I c = begin; c < end; ++c, leaves += stride) {
+      const double rstd = inverse_deviation(with.variance[c], with.eps);
+      *leaves = {sums[c - begin].a, sums[c - begin].ab * rstd};
+    }
+  }
+}
+
+template <class T, Gate kGate>
 void ChannelGradientSums(const Rows<const T>& x, const Rows<const T>& dy, const Runs& runs,
                          std::int64_t first, std::int64_t count, std::int64_t channels,
                          const Normalization<NormParameter<T>>& with,
                          const ReluGate<NormParameter<T>>& gate, GradientSums* leaves,
                          std::int64_t stride) {
   using I = std::int64_t;
-  using C = NormParameter<T>;
   const Run* const run = runs.data + runs.at_position(first);
+  if (one_leaf(*run, first, count)) {
+    return OneLeafGradientSums<T, kGate>(x, dy, piece_of(runs, run, first - run->before), count,
+                                         channels, with, gate, leaves, stride);
+  }
   for (I c = 0; c < channels; ++c, leaves += stride) {
-    Affine<C> forward;
-    const GateHere<C> without_bits = gate_of(gate, c, forward);
     const double mean = with.mean[c], rstd = inverse_deviation(with.variance[c], with.eps);
-    GradientParts<T> parts(x, dy, c, mean, without_bits, gate.bits);
-    PartedLeaf<T, GradientParts<T>> leaf_of_parts(parts);
+    GradientParts<T, kGate> parts(x, dy, gate, c, mean);
+    PartedLeaf<T, GradientParts<T, kGate>> leaf_of_parts(parts);
     ForLeaves(
         runs, run, first, count,
         [&](I leaf, const Piece& p, I n) {
-          GateHere<C> here = without_bits;
-          here.bits = at(gate.bits, p.outer, p.inner, c);
           const GradientLeaf<T> whole_leaf{at(x, p.outer, p.inner, c), at(dy, p.outer, p.inner, c),
                                            later(x, p, c), later(dy, p, c)};
-          leaves[leaf] = LeafGradientSums(whole_leaf, n, mean, rstd, here);
+          leaves[leaf] = LeafGradientSums(whole_leaf, n, mean, rstd,
+                                          gate_at<kGate>(gate, p.outer, p.inner, c));
         },
         [&](const Piece& p, I n, I copied) { return leaf_of_parts.take(p, n, copied); },
         [&](I leaf, I, I copied) {

@@ -14,7 +14,6 @@
 #include <cstdint>
 #include <numeric>
 
-#include "kernels/column_gates-inl.h"
 #include "kernels/columns.hpp"
 #include "kernels/lanes-inl.h"
 
@@ -52,8 +51,7 @@ template <std::int64_t kColumns, bool kStream, class T, class C, std::size_t kCo
 HWY_INLINE void MapColumns(const Columns<T>& out, std::int64_t j, std::int64_t first,
                            std::int64_t last, const Coefficients<C, kCount>& k,
                            const Value& value) {
-  // Copies: what a loop stores may be, as far as the compiler knows, what a reference refers to.
-  ForVectors<C>(first, last, [out, j, k, value](auto d, std::int64_t c) {
+  ForVectors<C>(first, last, [&](auto d, std::int64_t c) EVENROW_INLINE {
     const auto lanes = k.lanes(d, c);
     constexpr bool kWhole = hn::MaxLanes(d) == hn::MaxLanes(hn::ScalableTag<C>());
     // All are read before the first is stored: columns may be a multiple of 4 KiB apart, and a
@@ -85,9 +83,14 @@ HWY_INLINE void MapBlocks(const Columns<T>& out, std::int64_t begin, std::int64_
 }
 // Not inlined: its loops would be in each of its callers.
 template <class T, class C, std::size_t kCount, class Value>
-HWY_NOINLINE void MapColumns(const Columns<T>& out, std::int64_t begin, std::int64_t end,
-                             std::int64_t channels, const Coefficients<C, kCount>& k, Store how,
-                             const Value& value) {
+HWY_NOINLINE void MapColumns(const Columns<T>& to, std::int64_t begin, std::int64_t end,
+                             std::int64_t channels, const Coefficients<C, kCount>& with, Store how,
+                             const Value& of) {
+  // Copies, once: what a loop stores may be, as far as the compiler knows, what a reference refers
+  // to.
+  const Columns<T> out = to;
+  const Coefficients<C, kCount> k = with;
+  const Value value = of;
   if (how == Store::streamed) return MapBlocks<true>(out, begin, end, channels, k, value);
   if (how == Store::cached) return MapBlocks<false>(out, begin, end, channels, k, value);
   for (; begin < end; ++begin) {
@@ -291,7 +294,7 @@ void ColumnInputGradient(const Columns<const T>& x, const Columns<const T>& dy,
       ZeroColumns(dresidual, begin, end, channels, range.stream);
     }
   };
-  with_column_gate(gate, [&](auto kind) {
+  with_gate(gate, [&](auto kind) {
     const auto make = [&](std::int64_t shift, std::int64_t width) {
       const Columns<const T> from = moved(x, shift, width), incoming = moved(dy, shift, width);
       const Columns<T> through = moved(dresidual, shift, width);

@@ -12,7 +12,6 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "kernels/column_gates-inl.h"
 #include "kernels/columns.hpp"
 #include "kernels/lanes-inl.h"
 #include "kernels/pairwise.hpp"
@@ -367,7 +366,7 @@ void ColumnGradientSums(const Columns<const T>& x, const Columns<const T>& dy, c
                         std::int64_t first, std::int64_t count, std::int64_t channels,
                         const double* mean, const ColumnGate<NormParameter<T>>& gate,
                         double* records, std::int64_t record, std::int64_t centered) {
-  with_column_gate(gate, [&](auto kind) {
+  with_gate(gate, [&](auto kind) {
     ForColumnLeaves(first, count, channels, records, record,
                     [&](std::int64_t c, std::int64_t width, std::int64_t position,
                         std::int64_t size, double* sums) {

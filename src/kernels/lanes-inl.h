@@ -15,6 +15,7 @@
 #include <type_traits>
 
 #include "evenrow/half.hpp"
+#include "kernels/columns.hpp"
 #include "kernels/rows.hpp"
 
 // For lambdas that compute one vector: GCC leaves the larger ones in functions of their own, which
@@ -158,6 +159,13 @@ HWY_INLINE void FetchLines(const T* p, std::int64_t ahead, std::int64_t count) {
   }
 }
 
+// Asks for channels [c, c + count) of column j, so many values further on.
+template <class T>
+HWY_INLINE void FetchChannels(const Columns<const T>& x, std::int64_t j, std::int64_t c,
+                              std::int64_t count) {
+  if (x.ahead != 0) FetchLines(x.base + (j * x.column + c), x.ahead, count);
+}
+
 // Asks for a line that is written in part, before those that go past the caches: stores are done in
 // their order, and one that waited for its line would hold them up.
 template <class T>
@@ -228,6 +236,24 @@ HWY_INLINE hn::Vec<D> through_bits(D d, hn::Vec<D> dy, const std::uint8_t* bits,
   std::uint8_t mask[8] = {};
   std::memcpy(mask, &word, sizeof word);
   return hn::IfThenElseZero(hn::LoadMaskBits(d, mask), dy);
+}
+
+// How a relu is undone, known when a loop is compiled: not at all, by its bits, or by computing u
+// again.
+enum class Gate { open, bits, forward };
+
+// visit(kind) with kind() being the Gate of a ReluGate or ColumnGate.
+template <class AnyGate, class Visit>
+HWY_INLINE auto with_gate(const AnyGate& gate, const Visit& visit) {
+  if (gate.bits.base != nullptr) return visit(std::integral_constant<Gate, Gate::bits>());
+  if (gate.forward != nullptr) return visit(std::integral_constant<Gate, Gate::forward>());
+  return visit(std::integral_constant<Gate, Gate::open>());
+}
+// The same for what a loop does or leaves out: visit(does) with does() being the flag.
+template <class Visit>
+HWY_INLINE void with_flag(bool flag, const Visit& visit) {
+  if (flag) return visit(std::true_type());
+  visit(std::false_type());
 }
 
 // out[i] = value(d, i) for whole vectors of at most kLimit lanes. The last vector ends with the row

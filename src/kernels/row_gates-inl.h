@@ -35,36 +35,40 @@ HWY_INLINE BitsHere at(const ReluBits& bits, std::int64_t outer, std::int64_t in
   return {bits.base + outer * bits.outer, bits.first + c * bits.channel + inner};
 }
 
-// The gate of the values that follow each other from here on.
-template <class C>
+// The gate of the values that follow each other from here on: what it lets through of dy at x.
+template <class C, Gate kGate>
 struct GateHere {
-  const Affine<C>* forward = nullptr;
+  Affine<C> forward{};
   BitsHere bits{};
-};
 
-// visit(gated) with gated(d, i, x, dy) being what the gate lets through of dy.
-template <class C, class Visit>
-HWY_INLINE auto with_gate(const GateHere<C>& gate, const Visit& visit) {
-  if (gate.bits.base != nullptr) {
-    return visit([bits = gate.bits](auto d, std::int64_t i, auto, auto dy) {
+  template <class D, class V>
+  HWY_INLINE V operator()(D d, std::int64_t i, V x, V dy) const {
+    if constexpr (kGate == Gate::bits) {
       return through_bits(d, dy, bits.base, bits.first + i);
-    });
+    } else if constexpr (kGate == Gate::forward) {
+      return through_relu(d, x, dy, broadcast(d, forward));
+    } else {
+      return dy;
+    }
   }
-  if (gate.forward != nullptr) {
-    return visit([k = *gate.forward](auto d, std::int64_t, auto x, auto dy) {
-      return through_relu(d, x, dy, broadcast(d, k));
-    });
-  }
-  return visit([](auto, std::int64_t, auto, auto dy) { return dy; });
+};
+// visit(gate) with that of a row: what relu_of undoes, or none if it is null.
+template <class C, class Visit>
+HWY_INLINE auto with_row_gate(const Affine<C>* relu_of, const Visit& visit) {
+  if (relu_of != nullptr) return visit(GateHere<C, Gate::forward>{*relu_of, {}});
+  return visit(GateHere<C, Gate::open>{});
 }
-
-// The gate of one channel, without its bits; `forward` is what it refers to.
-template <class C>
-GateHere<C> gate_of(const ReluGate<C>& gate, std::int64_t channel, Affine<C>& forward) {
-  if (gate.forward == nullptr) return {};
-  const ChannelAffine<C>& k = *gate.forward;
-  forward = {k.center[channel], k.scale[channel], k.shift[channel]};
-  return {&forward};
+// That of a channel.
+template <Gate kGate, class C>
+HWY_INLINE GateHere<C, kGate> gate_at(const ReluGate<C>& gate, std::int64_t outer,
+                                      std::int64_t inner, std::int64_t c) {
+  GateHere<C, kGate> here;
+  if constexpr (kGate == Gate::bits) here.bits = at(gate.bits, outer, inner, c);
+  if constexpr (kGate == Gate::forward) {
+    const ChannelAffine<C>& k = *gate.forward;
+    here.forward = {k.center[c], k.scale[c], k.shift[c]};
+  }
+  return here;
 }
 
 }  // namespace HWY_NAMESPACE

@@ -21,28 +21,21 @@ namespace evenrow::kernels {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// y = act((x - center) * scale + shift + residual), without residual where it is null. Memory is
-// asked for so many values ahead of what is read of the residual.
-template <class T>
-void RowNormalize(const T* x, const T* residual, T* y, std::int64_t n,
-                  const Affine<NormParameter<T>>& k, bool with_relu, bool stream,
-                  std::int64_t residual_ahead) {
-  const auto u = [x, k](auto d, std::int64_t i) { return apply(load(d, x + i), broadcast(d, k)); };
-  const auto sum = [u, residual, residual_ahead](auto d, std::int64_t i) {
-    if (residual_ahead != 0) FetchLines(residual + i, residual_ahead, hn::MaxLanes(d));
-    return hn::Add(u(d, i), load(d, residual + i));
-  };
-  if (residual == nullptr) {
-    if (with_relu) {
-      ForRow(y, n, stream, [u](auto d, std::int64_t i) { return relu(d, u(d, i)); });
-    } else {
-      ForRow(y, n, stream, u);
+// y = act((x - center) * scale + shift + residual), the residual if it is there. Memory is asked for
+// so many values ahead of what is read of it.
+template <bool kAdd, bool kRelu, class T>
+HWY_INLINE void RowNormalize(const T* x, const T* residual, T* y, std::int64_t n,
+                             const Affine<NormParameter<T>>& k, bool stream,
+                             std::int64_t residual_ahead) {
+  ForRow(y, n, stream, [=](auto d, std::int64_t i) EVENROW_INLINE {
+    auto u = apply(load(d, x + i), broadcast(d, k));
+    if constexpr (kAdd) {
+      if (residual_ahead != 0) FetchLines(residual + i, residual_ahead, hn::MaxLanes(d));
+      u = hn::Add(u, load(d, residual + i));
     }
-  } else if (with_relu) {
-    ForRow(y, n, stream, [sum](auto d, std::int64_t i) { return relu(d, sum(d, i)); });
-  } else {
-    ForRow(y, n, stream, sum);
-  }
+    if constexpr (kRelu) u = relu(d, u);
+    return u;
+  });
 }
 
 // The same with relu, and its bits. These are written in whole bytes from the second one on; so
@@ -74,50 +67,37 @@ void RowNormalizeWithBits(const T* x, const T* residual, T* y, std::int64_t n,
   }
 }
 
-// dx = a * (dy + w * (b * (x - center) + c)), dresidual = dy, after the gate; without weights and
-// without dresidual where these are null.
-template <class T>
-void RowInputGradient(const T* x, const T* dy, T* dx, T* dresidual, const float* w, std::int64_t n,
-                      const InputGradient<NormParameter<T>>& k,
-                      const GateHere<NormParameter<T>>& gate, bool stream) {
-  using C = NormParameter<T>;
-  with_gate<C>(gate, [&](auto gated) {
-    const auto through = [x, dy, gated](auto d, std::int64_t i) EVENROW_INLINE {
-      return gated(d, i, load(d, x + i), load(d, dy + i));
-    };
-    const auto rest = [x, k](auto d, std::int64_t i) EVENROW_INLINE {
-      const auto centered = hn::Sub(load(d, x + i), hn::Set(d, k.center));
-      return hn::MulAdd(hn::Set(d, k.b), centered, hn::Set(d, k.c));
-    };
-    const auto gradient = [through, rest, a = k.a](auto d, std::int64_t i) EVENROW_INLINE {
-      return hn::Mul(hn::Set(d, a), hn::Add(through(d, i), rest(d, i)));
-    };
-    // A block at a time where dy is written too: dresidual may be dy, or dx may be.
-    const std::int64_t step = dresidual == nullptr ? n : kLeaf;
+// dx = a * (dy + w * (b * (x - center) + c)), dresidual = dy, after the gate; weights and dresidual
+// if they are there.
+template <bool kWeights, bool kResidual, class T, Gate kGate>
+HWY_INLINE void RowInputGradient(const T* x, const T* dy, T* dx, T* dresidual, const float* w,
+                                 std::int64_t n, const InputGradient<NormParameter<T>>& k,
+                                 const GateHere<NormParameter<T>, kGate>& gate, bool stream) {
+  const auto through = [x, dy, gate](auto d, std::int64_t i) EVENROW_INLINE {
+    return gate(d, i, load(d, x + i), load(d, dy + i));
+  };
+  const auto gradient = [x, w, k, through](auto d, std::int64_t i) EVENROW_INLINE {
+    const auto centered = hn::Sub(load(d, x + i), hn::Set(d, k.center));
+    auto rest = hn::MulAdd(hn::Set(d, k.b), centered, hn::Set(d, k.c));
+    if constexpr (kWeights) rest = hn::Mul(load(d, w + i), rest);
+    return hn::Mul(hn::Set(d, k.a), hn::Add(through(d, i), rest));
+  };
+  if constexpr (kResidual) {
+    // A block at a time: dresidual may be dy, or dx may be.
     T block[kLeaf];
-    for (std::int64_t at = 0; at < n; at += step) {
-      const std::int64_t count = std::min(step, n - at);
-      if (dresidual != nullptr) {
-        ForRow(block, count, false,
-               [through, at](auto d, std::int64_t i) EVENROW_INLINE { return through(d, at + i); });
-      }
-      if (w == nullptr) {
-        ForRow(dx + at, count, stream, [gradient, at](auto d, std::int64_t i) EVENROW_INLINE {
-          return gradient(d, at + i);
-        });
-      } else {
-        ForRow(dx + at, count, stream,
-               [through, rest, w, at, a = k.a](auto d, std::int64_t i) EVENROW_INLINE {
-                 const auto weighted = hn::Mul(load(d, w + at + i), rest(d, at + i));
-                 return hn::Mul(hn::Set(d, a), hn::Add(through(d, at + i), weighted));
-               });
-      }
-      if (dresidual != nullptr) {
-        ForRow(dresidual + at, count, stream,
-               [&](auto d, std::int64_t i) { return load(d, block + i); });
-      }
+    for (std::int64_t at = 0; at < n; at += kLeaf) {
+      const std::int64_t count = std::min(kLeaf, n - at);
+      const auto from_there = [at](const auto& value) {
+        return [at, value](auto d, std::int64_t i) EVENROW_INLINE { return value(d, at + i); };
+      };
+      ForRow(block, count, false, from_there(through));
+      ForRow(dx + at, count, stream, from_there(gradient));
+      ForRow(dresidual + at, count, stream,
+             [&block](auto d, std::int64_t i) { return load(d, block + i); });
     }
-  });
+  } else {
+    ForRow(dx, n, stream, gradient);
+  }
 }
 
 // For the columns [begin, end), segment by segment, and in each for every channel: piece(outer,
@@ -157,18 +137,29 @@ void ChannelNormalize(const Rows<const T>& x, const Rows<const T>& residual, con
                       const ChannelAffine<NormParameter<T>>& k, bool with_relu,
                       const ReluBits& bits) {
   using I = std::int64_t;
-  ForPieces(
-      runs, range, channels, [&](I o, I i, I n, I c) { Zero(at(y, o, i, c), n, range.stream); },
-      [&](I o, I i, I n, I c) {
-        const Affine<NormParameter<T>> here{k.center[c], k.scale[c], k.shift[c]};
-        if (bits.base == nullptr) {
-          RowNormalize(at(x, o, i, c), at(residual, o, i, c), at(y, o, i, c), n, here, with_relu,
-                       range.stream, residual.ahead);
-        } else {
-          RowNormalizeWithBits(at(x, o, i, c), at(residual, o, i, c), at(y, o, i, c), n, here,
-                               range.stream, residual.ahead, at(bits, o, i, c));
-        }
+  const auto for_pieces = [&](const auto& piece) {
+    ForPieces(
+        runs, range, channels, [&](I o, I i, I n, I c) { Zero(at(y, o, i, c), n, range.stream); },
+        [&](I o, I i, I n, I c) EVENROW_INLINE {
+          const Affine<NormParameter<T>> here{k.center[c], k.scale[c], k.shift[c]};
+          piece(o, i, n, c, here);
+        });
+  };
+  if (bits.base != nullptr) {
+    for_pieces([&](I o, I i, I n, I c, const auto& here) {
+      RowNormalizeWithBits(at(x, o, i, c), at(residual, o, i, c), at(y, o, i, c), n, here,
+                           range.stream, residual.ahead, at(bits, o, i, c));
+    });
+  } else {
+    with_flag(residual.base != nullptr, [&](auto add) {
+      with_flag(with_relu, [&](auto relu) {
+        for_pieces([&](I o, I i, I n, I c, const auto& here) EVENROW_INLINE {
+          RowNormalize<add(), relu()>(at(x, o, i, c), at(residual, o, i, c), at(y, o, i, c), n,
+                                      here, range.stream, residual.ahead);
+        });
       });
+    });
+  }
   if (range.stream) hwy::FlushStream();
 }
 
@@ -178,22 +169,22 @@ void ChannelInputGradient(const Rows<const T>& x, const Rows<const T>& dy, const
                           std::int64_t channels, const ChannelGradient<NormParameter<T>>& k,
                           const ReluGate<NormParameter<T>>& gate) {
   using I = std::int64_t;
-  using C = NormParameter<T>;
-  ForPieces(
-      runs, range, channels,
-      [&](I o, I i, I n, I c) {
-        Zero(at(dx, o, i, c), n, range.stream);
-        if (dresidual.base != nullptr) Zero(at(dresidual, o, i, c), n, range.stream);
-      },
-      [&](I o, I i, I n, I c) {
-        const float* const w =
-            runs.weights == nullptr ? nullptr : runs.weights + o * runs.segment + i;
-        Affine<C> forward;
-        GateHere<C> here = gate_of(gate, c, forward);
-        here.bits = at(gate.bits, o, i, c);
-        RowInputGradient(at(x, o, i, c), at(dy, o, i, c), at(dx, o, i, c), at(dresidual, o, i, c),
-                         w, n, {k.center[c], k.a[c], k.b[c], k.c[c]}, here, range.stream);
+  const auto zero = [&](I o, I i, I n, I c) {
+    Zero(at(dx, o, i, c), n, range.stream);
+    if (dresidual.base != nullptr) Zero(at(dresidual, o, i, c), n, range.stream);
+  };
+  with_gate(gate, [&](auto kind) {
+    with_flag(dresidual.base != nullptr, [&](auto residual) {
+      with_flag(runs.weights != nullptr, [&](auto weights) {
+        ForPieces(runs, range, channels, zero, [&](I o, I i, I n, I c) EVENROW_INLINE {
+          RowInputGradient<weights(), residual()>(
+              at(x, o, i, c), at(dy, o, i, c), at(dx, o, i, c), at(dresidual, o, i, c),
+              runs.weights + (weights() ? o * runs.segment + i : 0), n,
+              {k.center[c], k.a[c], k.b[c], k.c[c]}, gate_at<kind()>(gate, o, i, c), range.stream);
+        });
       });
+    });
+  });
   if (range.stream) hwy::FlushStream();
 }
 

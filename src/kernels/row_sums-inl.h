@@ -307,12 +307,12 @@ Moments RowMoments(const T* x, std::int64_t n) {
 }
 
 // The terms dy and dy * (x - mean), dy after the gate. In float they are of the rounded mean.
-template <class T, class Gated>
+template <class T, Gate kGate>
 struct GradientTerms {
   const T* x;
   const T* dy;
   double mean;
-  Gated gated;
+  GateHere<NormParameter<T>, kGate> gate;
   const T* later;
   const T* dy_later;
 
@@ -320,7 +320,7 @@ struct GradientTerms {
   HWY_INLINE void operator()(D d, std::int64_t i, V& a, V& b) const {
     const hn::Rebind<NormParameter<T>, D> dc;
     const auto value = load(dc, x + i);
-    a = widened(d, gated(dc, i, value, load(dc, dy + i)));
+    a = widened(d, gate(dc, i, value, load(dc, dy + i)));
     b = hn::Sub(widened(d, value), hn::Set(d, static_cast<hn::TFromD<D>>(mean)));
   }
   HWY_INLINE void fetch(std::int64_t i, std::int64_t n) const {
@@ -343,20 +343,18 @@ struct GradientLeaf {
   const T* dy_later = nullptr;
 };
 
-template <class T>
+template <class T, Gate kGate>
 HWY_INLINE GradientSums LeafGradientSums(const GradientLeaf<T>& leaf, std::int64_t n, double mean,
-                                         double rstd, const GateHere<NormParameter<T>>& gate) {
-  return with_gate<NormParameter<T>>(gate, [&](auto gated) -> GradientSums {
-    const GradientTerms<T, decltype(gated)> terms{leaf.x, leaf.dy,    mean,
-                                                  gated,  leaf.later, leaf.dy_later};
-    const TwoSums sums = LeafSumsOf<T>(n, terms);
-    return {sums.a, sums.ab * rstd};
-  });
+                                         double rstd,
+                                         const GateHere<NormParameter<T>, kGate>& gate) {
+  const GradientTerms<T, kGate> terms{leaf.x, leaf.dy, mean, gate, leaf.later, leaf.dy_later};
+  const TwoSums sums = LeafSumsOf<T>(n, terms);
+  return {sums.a, sums.ab * rstd};
 }
 
-template <class T>
+template <class T, Gate kGate>
 GradientSums RowGradientSums(const T* x, const T* dy, std::int64_t n, double mean, double rstd,
-                             GateHere<NormParameter<T>> gate) {
+                             const GateHere<NormParameter<T>, kGate>& gate) {
   if (n <= kLeaf) return LeafGradientSums<T>({x, dy}, n, mean, rstd, gate);
   PairwiseMerge<GradientSums> tree;
   for (std::int64_t i = 0; i < n; i += kLeaf) {

@@ -18,16 +18,22 @@
   }                                                                                                \
   void RowNormalize##SUFFIX(const T* x, T* y, std::int64_t n, const Affine<NormParameter<T>>& k,   \
                             bool relu) {                                                           \
-    return RowNormalize<T>(x, nullptr, y, n, k, relu, false, 0);                                   \
+    with_flag(relu, [&](auto does) {                                                               \
+      RowNormalize<false, does(), T>(x, nullptr, y, n, k, false, 0);                               \
+    });                                                                                            \
   }                                                                                                \
   GradientSums RowGradientSums##SUFFIX(const T* x, const T* dy, std::int64_t n, double mean,       \
                                        double rstd, const Affine<NormParameter<T>>* relu_of) {     \
-    return RowGradientSums<T>(x, dy, n, mean, rstd, {relu_of});                                    \
+    return with_row_gate(relu_of, [&](const auto& gate) {                                          \
+      return RowGradientSums(x, dy, n, mean, rstd, gate);                                          \
+    });                                                                                            \
   }                                                                                                \
   void RowInputGradient##SUFFIX(const T* x, const T* dy, T* dx, std::int64_t n,                    \
                                 const InputGradient<NormParameter<T>>& k,                          \
                                 const Affine<NormParameter<T>>* relu_of) {                         \
-    return RowInputGradient<T>(x, dy, dx, nullptr, nullptr, n, k, {relu_of}, false);               \
+    with_row_gate(relu_of, [&](const auto& gate) {                                                 \
+      RowInputGradient<false, false, T>(x, dy, dx, nullptr, nullptr, n, k, gate, false);           \
+    });                                                                                            \
   }                                                                                                \
   void ChannelMoments##SUFFIX(const Rows<const T>& x, const Runs& runs, std::int64_t first,        \
                               std::int64_t count, std::int64_t channels, Moments* leaves,          \
@@ -46,7 +52,10 @@
       const Rows<const T>& x, const Rows<const T>& dy, const Runs& runs, std::int64_t first,       \
       std::int64_t count, std::int64_t channels, const Normalization<NormParameter<T>>& with,      \
       const ReluGate<NormParameter<T>>& gate, GradientSums* leaves, std::int64_t stride) {         \
-    return ChannelGradientSums(x, dy, runs, first, count, channels, with, gate, leaves, stride);   \
+    with_gate(gate, [&](auto kind) {                                                               \
+      ChannelGradientSums<T, kind()>(x, dy, runs, first, count, channels, with, gate, leaves,      \
+                                     stride);                                                      \
+    });                                                                                            \
   }                                                                                                \
   void ChannelInputGradient##SUFFIX(                                                               \
       const Rows<const T>& x, const Rows<const T>& dy, const Rows<T>& dx,                          \
