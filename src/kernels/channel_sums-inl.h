@@ -314,10 +314,9 @@ struct GradientParts {
   void begin(const Piece*, std::int64_t) {}
   template <class Visit>
   HWY_INLINE void here(const Piece& p, std::int64_t skip, const Visit& visit) const {
-    visit(GradientTerms<T, kGate>{at(x, p.outer, p.inner + skip, c),
-                                  at(dy, p.outer, p.inner + skip, c), mean,
-                                  gate_at<kGate>(gate, p.outer, p.inner + skip, c),
-                                  later(x, p, c), later(dy, p, c)});
+    visit(GradientTerms<T, kGate>{
+        at(x, p.outer, p.inner + skip, c), at(dy, p.outer, p.inner + skip, c), mean,
+        gate_at<kGate>(gate, p.outer, p.inner + skip, c), later(x, p, c), later(dy, p, c)});
   }
   template <class Visit>
   HWY_INLINE void copies(const Visit& visit) const {

@@ -21,8 +21,8 @@ namespace evenrow::kernels {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// y = act((x - center) * scale + shift + residual), the residual if it is there. Memory is asked for
-// so many values ahead of what is read of it.
+// y = act((x - center) * scale + shift + residual), the residual if it is there. Memory is asked
+// for so many values ahead of what is read of it.
 template <bool kAdd, bool kRelu, class T>
 HWY_INLINE void RowNormalize(const T* x, const T* residual, T* y, std::int64_t n,
                              const Affine<NormParameter<T>>& k, bool stream,
@@ -73,9 +73,8 @@ template <bool kWeights, bool kResidual, class T, Gate kGate>
 HWY_INLINE void RowInputGradient(const T* x, const T* dy, T* dx, T* dresidual, const float* w,
                                  std::int64_t n, const InputGradient<NormParameter<T>>& k,
                                  const GateHere<NormParameter<T>, kGate>& gate, bool stream) {
-  const auto through = [x, dy, gate](auto d, std::int64_t i) EVENROW_INLINE {
-    return gate(d, i, load(d, x + i), load(d, dy + i));
-  };
+  const auto through = [x, dy, gate](auto d, std::int64_t i)
+                           EVENROW_INLINE { return gate(d, i, load(d, x + i), load(d, dy + i)); };
   const auto gradient = [x, w, k, through](auto d, std::int64_t i) EVENROW_INLINE {
     const auto centered = hn::Sub(load(d, x + i), hn::Set(d, k.center));
     auto rest = hn::MulAdd(hn::Set(d, k.b), centered, hn::Set(d, k.c));

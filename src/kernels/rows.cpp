@@ -18,15 +18,13 @@
   }                                                                                                \
   void RowNormalize##SUFFIX(const T* x, T* y, std::int64_t n, const Affine<NormParameter<T>>& k,   \
                             bool relu) {                                                           \
-    with_flag(relu, [&](auto does) {                                                               \
-      RowNormalize<false, does(), T>(x, nullptr, y, n, k, false, 0);                               \
-    });                                                                                            \
+    with_flag(relu,                                                                                \
+              [&](auto does) { RowNormalize<false, does(), T>(x, nullptr, y, n, k, false, 0); });  \
   }                                                                                                \
   GradientSums RowGradientSums##SUFFIX(const T* x, const T* dy, std::int64_t n, double mean,       \
                                        double rstd, const Affine<NormParameter<T>>* relu_of) {     \
-    return with_row_gate(relu_of, [&](const auto& gate) {                                          \
-      return RowGradientSums(x, dy, n, mean, rstd, gate);                                          \
-    });                                                                                            \
+    return with_row_gate(                                                                          \
+        relu_of, [&](const auto& gate) { return RowGradientSums(x, dy, n, mean, rstd, gate); });   \
   }                                                                                                \
   void RowInputGradient##SUFFIX(const T* x, const T* dy, T* dx, std::int64_t n,                    \
                                 const InputGradient<NormParameter<T>>& k,                          \

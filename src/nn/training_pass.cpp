@@ -30,30 +30,18 @@
 #include "nn/loss.hpp"
 #include "nn/operand.hpp"
 #include "nn/row_block.hpp"
+#include "nn/row_norm.hpp"
 
 namespace evenrow {
 namespace {
 
 using kernels::Transpose;
+using nn::for_rows;
 using nn::row_block;
+using nn::RowNorm;
+using nn::Rows;
 template <class T>
 using Block = nn::BlockMemory<T>;
-
-// Neighbouring rows that are taken through everything together: so many values that they stay in
-// L1, and enough rows for the coefficients of their norm to be computed side by side.
-struct Rows {
-  std::int64_t first = 0;
-  std::int64_t count = 0;
-};
-constexpr std::int64_t kMostRows = 64;
-constexpr std::int64_t kValuesTogether = 4096;
-
-// visit(rows) for the rows [first, last) of n values.
-template <class Visit>
-void for_rows(std::int64_t first, std::int64_t last, std::int64_t n, const Visit& visit) {
-  const std::int64_t step = std::clamp<std::int64_t>(kValuesTogether / n, 1, kMostRows);
-  for (; first < last; first += step) visit(Rows{first, std::min(step, last - first)});
-}
 
 }  // namespace
 
@@ -87,13 +75,12 @@ struct TrainingPass<T>::State {
   void read_rows(Block<T>& block, const T* parameters, Rows rows, const T* from);
   void normalize_rows(Block<T>& block, const T* parameters, Rows rows, const T* from, T* to,
                       bool relu);
-  void apply_norm(const Block<T>& block, const T* parameters, Rows rows, const T* from, T* to,
-                  bool relu);
   void observe_rows(Block<T>& block, const T* parameters, Rows rows);
   void backward(const Network<T>& network, const T* x);
   void backward_rows(Block<T>& block, const T* parameters, Rows rows);
   void unread_rows(Block<T>& block, const T* parameters, Rows rows, const T* from, T* g);
-  void unnormalize_rows(Block<T>& block, const T* parameters, Rows rows, const T* from, T* g);
+  void unnormalize_rows(Block<T>& block, const T* parameters, Rows rows, const T* from, T* g,
+                        bool relu);
   double gradient_square_sum() const;
 };
 
@@ -181,25 +168,9 @@ void TrainingPass<T>::State::forward(const Network<T>& network, const T* x, std:
 template <class T>
 void TrainingPass<T>::State::normalize_rows(Block<T>& block, const T* parameters, Rows rows,
                                             const T* from, T* to, bool relu) {
-  for (std::int64_t row = rows.first; row < rows.first + rows.count; ++row) {
-    const kernels::Moments moments = kernels::row_moments(from + row * examples, examples);
-    block.mean[static_cast<std::size_t>(row)] = moments.mean;
-    block.biased_variance[static_cast<std::size_t>(row)] = moments.m2 / moments.count;
-  }
-  apply_norm(block, parameters, rows, from, to, relu);
-}
-
-// The same with the statistics that the block has.
-template <class T>
-void TrainingPass<T>::State::apply_norm(const Block<T>& block, const T* parameters, Rows rows,
-                                        const T* from, T* to, bool relu) {
-  T center[kMostRows], scale[kMostRows], shift[kMostRows];
-  kernels::train_coefficients<T>(rows.count, block.normalization(parameters, rows.first),
-                                 {center, scale, shift});
-  for (std::int64_t i = 0; i < rows.count; ++i) {
-    const std::int64_t at = (rows.first + i) * examples;
-    kernels::row_normalize(from + at, to + at, examples, {center[i], scale[i], shift[i]}, relu);
-  }
+  const RowNorm<T> norm(rows, examples);
+  norm.statistics(from, block.mean.data() + rows.first, block.biased_variance.data() + rows.first);
+  norm.normalize(from, to, block.normalization(parameters, rows.first), relu);
 }
 
 template <class T>
@@ -272,7 +243,8 @@ template <class T>
 void TrainingPass<T>::State::observe_rows(Block<T>& block, const T* parameters, Rows rows) {
   T* const kept = block.observed.data();
   if (block.norm_before()) {
-    return apply_norm(block, parameters, rows, block.linear, kept, false);
+    const RowNorm<T> norm(rows, examples);
+    return norm.normalize(block.linear, kept, block.normalization(parameters, rows.first), false);
   }
   const std::int64_t at = rows.first * examples;
   std::copy_n(block.linear + at, rows.count * examples, kept + at);
@@ -320,30 +292,16 @@ void TrainingPass<T>::State::backward(const Network<T>& network, const T* x) {
   }
 }
 
-// Through the channels of a block's norm that these rows are, in place: from the gradient of what
-// it gives to that of `from`, which it read; dgamma and dbeta on the way.
+// Through the channels of a block's norm that these rows are, and the relu that was fused, in
+// place: from the gradient of what they give to that of `from`, which it read; dgamma and dbeta on
+// the way.
 template <class T>
 void TrainingPass<T>::State::unnormalize_rows(Block<T>& block, const T* parameters, Rows rows,
-                                              const T* from, T* g) {
-  const kernels::Normalization<T> with = block.normalization(parameters, rows.first);
-  double dgamma[kMostRows] = {}, dbeta[kMostRows] = {};
-  for (std::int64_t i = 0; i < rows.count; ++i) {
-    const std::int64_t at = (rows.first + i) * examples;
-    const double rstd = kernels::inverse_deviation(with.variance[i], with.eps);
-    const auto sums = kernels::row_gradient_sums(from + at, g + at, examples, with.mean[i], rstd);
-    dgamma[i] = sums.dy_xhat;
-    dbeta[i] = sums.dy;
-    gradients[static_cast<std::size_t>(block.gamma + rows.first + i)] =
-        static_cast<T>(sums.dy_xhat);
-    gradients[static_cast<std::size_t>(block.beta + rows.first + i)] = static_cast<T>(sums.dy);
-  }
-  T center[kMostRows], a[kMostRows], b[kMostRows], c[kMostRows];
-  kernels::gradient_coefficients<T>(rows.count, with, dbeta, dgamma, static_cast<double>(examples),
-                                    {center, a, b, c});
-  for (std::int64_t i = 0; i < rows.count; ++i) {
-    const std::int64_t at = (rows.first + i) * examples;
-    kernels::row_input_gradient(from + at, g + at, g + at, examples, {center[i], a[i], b[i], c[i]});
-  }
+                                              const T* from, T* g, bool relu) {
+  const RowNorm<T> norm(rows, examples);
+  norm.gradient(from, g, block.normalization(parameters, rows.first), relu,
+                gradients.data() + block.gamma + rows.first,
+                gradients.data() + block.beta + rows.first);
 }
 
 // Undoes read_rows.
@@ -351,11 +309,13 @@ template <class T>
 void TrainingPass<T>::State::unread_rows(Block<T>& block, const T* parameters, Rows rows,
                                          const T* from, T* g) {
   const std::int64_t at = rows.first * examples;
-  if (block.spec.input_activation != Activation::none) {
-    kernels::activation_gradient(block.spec.input_activation, block.read_in + at, block.read + at,
-                                 g + at, g + at, rows.count * examples);
+  const Activation activation = block.spec.input_activation;
+  const bool fused_relu = block.norm_first() && activation == Activation::relu;
+  if (!fused_relu && activation != Activation::none) {
+    kernels::activation_gradient(activation, block.read_in + at, block.read + at, g + at, g + at,
+                                 rows.count * examples);
   }
-  if (block.norm_first()) unnormalize_rows(block, parameters, rows, from, g);
+  if (block.norm_first()) unnormalize_rows(block, parameters, rows, from, g, fused_relu);
 }
 
 template <class T>
@@ -370,14 +330,15 @@ void TrainingPass<T>::State::backward_rows(Block<T>& block, const T* parameters,
     }
   }
   if (block.norm_after()) {
-    unnormalize_rows(block, parameters, rows, block.activation_out, block.gradient);
+    unnormalize_rows(block, parameters, rows, block.activation_out, block.gradient, false);
   }
-  if (dense.activation != Activation::none) {
+  const bool fused_relu = block.norm_before() && dense.activation == Activation::relu;
+  if (!fused_relu && dense.activation != Activation::none) {
     kernels::activation_gradient(dense.activation, block.activation_in + at,
                                  block.activation_out + at, g, g, size);
   }
   if (block.norm_before()) {
-    unnormalize_rows(block, parameters, rows, block.linear, block.gradient);
+    unnormalize_rows(block, parameters, rows, block.linear, block.gradient, fused_relu);
   }
   if (dense.has_bias()) {
     for (std::int64_t i = 0; i < rows.count; ++i) {
