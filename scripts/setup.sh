@@ -19,7 +19,7 @@ libcli11-dev         command line
 libtomlplusplus-dev  TOML configuration files
 nlohmann-json3-dev   JSON
 libfast-float-dev    numbers from text
-zlib1g-dev           gzip
+libisal-dev          ISA-L: gzip, checksums
 libzip-dev           zip: npz files
 libjs-chart.js       pictures of report pages
 dataset-fashion-mnist the images of the demo
@@ -28,6 +28,7 @@ TEST_PACKAGES="
 libgtest-dev         GoogleTest
 libgmock-dev         GoogleTest's matchers
 librapidcheck-dev    property tests
+zlib1g-dev           writes the gzip files of tests
 libprotobuf-dev      reads ONNX's test cases
 protobuf-compiler    reads ONNX's test cases
 libonnx-testdata     ONNX's own BatchNormalization cases

@@ -1,19 +1,16 @@
 #include "data/byte_source.hpp"
 
-#define ZLIB_CONST
-#include <zlib.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <new>
 #include <system_error>
 #include <vector>
 
 #include "core/fail.hpp"
 #include "core/sizes.hpp"
+#include "data/isal.hpp"
 
 namespace evenrow::data {
 namespace {
@@ -67,22 +64,17 @@ class MemorySource final : public ByteSource {
   std::size_t at_ = 0;
 };
 
-struct EndInflate {
-  void operator()(z_stream* stream) const noexcept {
-    inflateEnd(stream);
-    delete stream;
-  }
-};
-
 /// The content of a gzip stream (RFC 1952): one member or several, checksums verified; zero bytes
 /// after the last one are padding.
 class GzipSource final : public ByteSource {
  public:
   explicit GzipSource(std::unique_ptr<ByteSource> compressed)
-      : ByteSource(compressed->name()), compressed_(std::move(compressed)), input_(1 << 18) {
-    auto stream = std::make_unique<z_stream>();
-    if (inflateInit2(stream.get(), 15 + 16) != Z_OK) throw std::bad_alloc();  // 16: gzip wrapper
-    stream_.reset(stream.release());
+      : ByteSource(compressed->name()),
+        compressed_(std::move(compressed)),
+        input_(1 << 18),
+        stream_(std::make_unique<inflate_state>()) {
+    isal_inflate_init(stream_.get());
+    stream_->crc_flag = ISAL_GZIP;
   }
 
   std::int64_t read(std::span<std::uint8_t> out) override {
@@ -90,23 +82,23 @@ class GzipSource final : public ByteSource {
     while (filled < out.size()) {
       if (stream_->avail_in == 0) refill();
       if (between_members_ && !start_member()) break;
-      const auto room = static_cast<uInt>(std::min<std::size_t>(out.size() - filled, 1u << 30));
+      const auto room =
+          static_cast<std::uint32_t>(std::min<std::size_t>(out.size() - filled, 1u << 30));
       stream_->next_out = out.data() + filled;
       stream_->avail_out = room;
-      const int status = inflate(stream_.get(), Z_NO_FLUSH);
+      const int status = inflate_some(*stream_);
       filled += room - stream_->avail_out;
-      if (status == Z_STREAM_END) {
+      if (status != ISAL_DECOMP_OK) {
+        core::fail(ErrorKind::data, "{}: corrupt gzip file: {}; copy or download it again", name(),
+                   fault(status));
+      }
+      if (stream_->block_state == ISAL_BLOCK_FINISH) {
         between_members_ = true;
-      } else if (status == Z_BUF_ERROR && input_ended_) {
+      } else if (input_ended_ && stream_->avail_in == 0 && stream_->avail_out > 0) {
         core::fail(ErrorKind::data,
                    "{}: truncated gzip file: it ends inside the compressed data, after {} bytes; "
                    "copy or download it again",
                    name(), compressed_->size_limit());
-      } else if (status == Z_MEM_ERROR) {
-        throw std::bad_alloc();
-      } else if (status != Z_OK && status != Z_BUF_ERROR) {
-        core::fail(ErrorKind::data, "{}: corrupt gzip file: {}; copy or download it again", name(),
-                   stream_->msg != nullptr ? stream_->msg : "a preset dictionary is needed");
       }
     }
     return static_cast<std::int64_t>(filled);
@@ -114,7 +106,7 @@ class GzipSource final : public ByteSource {
 
   void rewind() override {
     compressed_->rewind();
-    inflateReset(stream_.get());
+    isal_inflate_reset(stream_.get());
     stream_->avail_in = 0;
     input_ended_ = between_members_ = padding_ = false;
   }
@@ -125,12 +117,27 @@ class GzipSource final : public ByteSource {
   std::optional<std::int64_t> exact_size() const override { return std::nullopt; }
 
  private:
+  static const char* fault(int status) noexcept {
+    switch (status) {
+      case ISAL_INCORRECT_CHECKSUM:
+        return "incorrect data check";
+      case ISAL_INVALID_WRAPPER:
+        return "incorrect header";
+      case ISAL_UNSUPPORTED_METHOD:
+        return "unknown compression method";
+      case ISAL_INVALID_LOOKBACK:
+        return "a distance beyond the first byte";
+      default:
+        return "invalid compressed data";
+    }
+  }
+
   void refill() {
     if (input_ended_) return;
     const std::int64_t count = compressed_->read(input_);
     input_ended_ = count < static_cast<std::int64_t>(input_.size());
     stream_->next_in = input_.data();
-    stream_->avail_in = static_cast<uInt>(count);
+    stream_->avail_in = static_cast<std::uint32_t>(count);
   }
 
   /// After a member: true when another one begins, false at the end.
@@ -147,14 +154,14 @@ class GzipSource final : public ByteSource {
                  "it again",
                  name());
     }
-    inflateReset(stream_.get());
+    isal_inflate_reset(stream_.get());
     between_members_ = false;
     return true;
   }
 
   std::unique_ptr<ByteSource> compressed_;
   std::vector<std::uint8_t> input_;
-  std::unique_ptr<z_stream, EndInflate> stream_;
+  std::unique_ptr<inflate_state> stream_;
   bool input_ended_ = false;
   bool between_members_ = false;
   bool padding_ = false;

@@ -2,14 +2,15 @@
 #include "train/run_folder.hpp"
 
 #include <unistd.h>
-#include <zlib.h>
 
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <memory>
 
 #include "core/fail.hpp"
+#include "data/isal.hpp"
 #include "io/atomic_file.hpp"
 #include "io/folder_lock.hpp"
 #include "io/read_file.hpp"
@@ -60,14 +61,13 @@ class LineFile {
 };
 
 template <class T>
-uLong add_bytes(uLong checksum, const std::vector<T>& values) {
-  if (values.empty()) return checksum;  // zlib would begin anew at a null pointer
-  return crc32_z(checksum, reinterpret_cast<const Bytef*>(values.data()),
-                 values.size() * sizeof(T));
+std::uint32_t add_bytes(std::uint32_t checksum, const std::vector<T>& values) {
+  return data::crc32(
+      checksum, {reinterpret_cast<const std::uint8_t*>(values.data()), values.size() * sizeof(T)});
 }
 
 std::string fingerprint_of(const Dataset& data) {
-  uLong checksum = 0;
+  std::uint32_t checksum = 0;
   std::visit([&](const auto& values) { checksum = add_bytes(checksum, values); }, data.values);
   if (data.target) {
     checksum = add_bytes(checksum, data.target->numbers);

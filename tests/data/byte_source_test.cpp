@@ -79,6 +79,44 @@ TEST(ByteSource, RefusesCorruptGzipData) {
               HasSubstr("other bytes follow the compressed data"));
 }
 
+// RFC 1952: flags at byte 3, then time, flags and system; what the flags announce follows.
+TEST(ByteSource, SkipsAllThatAGzipHeaderMayHold) {
+  std::string packed = gzip("some text");
+  packed[3] = 0x04 | 0x08 | 0x10;  // extra field, name, comment
+  packed.insert(10, std::string("\x05\x00"
+                                "extra",
+                                7) +
+                        std::string("a name\0", 7) + std::string("a comment\0", 10));
+  EXPECT_EQ(read_all(*open_memory(bytes_of(packed), "a"), 64), "some text");
+}
+
+TEST(ByteSource, NamesWhatIsWrongInAGzipHeader) {
+  std::string method = gzip("some text");
+  method[2] = 7;
+  EXPECT_THAT(error_of([&] { read_all(*open_memory(bytes_of(method), "a"), 64); }).what(),
+              HasSubstr("corrupt gzip file: unknown compression method"));
+  const std::string second = gzip("some text") + "\x1f\x8c and more, long enough for a header";
+  EXPECT_THAT(error_of([&] { read_all(*open_memory(bytes_of(second), "a"), 64); }).what(),
+              HasSubstr("corrupt gzip file: incorrect header"));
+}
+
+// Some bytes may be others: of the header, or of a copy from where the same text stands, too.
+TEST(ByteSource, NeverGivesOtherTextThanWasPacked) {
+  const std::string text = long_text().substr(0, 3000), packed = gzip(text);
+  for (std::size_t i = 2; i < packed.size(); ++i) {
+    for (const int flip : {1, 16, 128}) {
+      std::string broken = packed;
+      broken[i] = static_cast<char>(broken[i] ^ flip);
+      try {
+        ASSERT_EQ(read_all(*open_memory(bytes_of(broken), "a"), 100), text) << "byte " << i;
+      } catch (const Error& error) {
+        ASSERT_EQ(error.kind(), ErrorKind::data);
+        ASSERT_THAT(error.what(), HasSubstr("gzip file"));
+      }
+    }
+  }
+}
+
 TEST(ByteSource, NamesWhatCannotBeOpened) {
   const TemporaryFolder folder;
   const Error missing = error_of([&] { open_file(folder.path() / "none.csv"); });

@@ -35,15 +35,14 @@ void expect_the_operator(std::int64_t examples, bool relu) {
   const double eps = 1e-5;
 
   std::vector<T> y(x.size()), dx(x.size()), dgamma(kRows), dbeta(kRows);
-  const NormOptions options{.eps = eps,
-                            .activation = relu ? Activation::relu : Activation::none};
-  const BatchNormSaved saved = batch_norm_train<T>(
-      {.x = std::span<const T>(x),
-       .gamma = gamma,
-       .beta = beta,
-       .y = std::span(y),
-       .shape = NormShape::channels_first(1, kRows, examples)},
-      options);
+  const NormOptions options{.eps = eps, .activation = relu ? Activation::relu : Activation::none};
+  const BatchNormSaved saved =
+      batch_norm_train<T>({.x = std::span<const T>(x),
+                           .gamma = gamma,
+                           .beta = beta,
+                           .y = std::span(y),
+                           .shape = NormShape::channels_first(1, kRows, examples)},
+                          options);
   batch_norm_backward<T>({.x = std::span<const T>(x),
                           .dy = std::span<const T>(dy),
                           .gamma = gamma,
