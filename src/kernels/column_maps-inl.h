@@ -45,9 +45,10 @@ struct Coefficients {
 // twice.
 enum class Store { cached, streamed, streamed_anywhere };
 
-// out = value(d, column, channel, coefficients) for kColumns columns from j on, channels [first,
-// last).
-template <std::int64_t kColumns, bool kStream, class T, class C, std::size_t kCount, class Value>
+// out = value(fetch, d, column, channel, coefficients) for kColumns columns from j on, channels
+// [first, last); fetch() says whether memory is asked for ahead.
+template <std::int64_t kColumns, bool kStream, bool kFetch, class T, class C, std::size_t kCount,
+          class Value>
 HWY_INLINE void MapColumns(const Columns<T>& out, std::int64_t j, std::int64_t first,
                            std::int64_t last, const Coefficients<C, kCount>& k,
                            const Value& value) {
@@ -58,7 +59,9 @@ HWY_INLINE void MapColumns(const Columns<T>& out, std::int64_t j, std::int64_t f
     // processor takes such addresses for the same one at first.
     hn::Vec<decltype(d)> values[kColumns];
     HWY_UNROLL(8)
-    for (std::int64_t i = 0; i < kColumns; ++i) values[i] = value(d, j + i, c, lanes);
+    for (std::int64_t i = 0; i < kColumns; ++i) {
+      values[i] = value(std::bool_constant<kFetch>(), d, j + i, c, lanes);
+    }
     HWY_UNROLL(8)
     for (std::int64_t i = 0; i < kColumns; ++i) {
       store<kStream && kWhole>(values[i], d, out.base + (j + i) * out.column + c);
@@ -67,7 +70,7 @@ HWY_INLINE void MapColumns(const Columns<T>& out, std::int64_t j, std::int64_t f
 }
 // The same for columns [begin, end) and all channels: some columns and channels at a time, so that
 // coefficients come from L1, and once for these columns.
-template <bool kStream, class T, class C, std::size_t kCount, class Value>
+template <bool kStream, bool kFetch, class T, class C, std::size_t kCount, class Value>
 HWY_INLINE void MapBlocks(const Columns<T>& out, std::int64_t begin, std::int64_t end,
                           std::int64_t channels, const Coefficients<C, kCount>& k,
                           const Value& value) {
@@ -76,26 +79,31 @@ HWY_INLINE void MapBlocks(const Columns<T>& out, std::int64_t begin, std::int64_
     const std::int64_t last = std::min(first + kBlock, channels);
     std::int64_t j = begin;
     for (; j + kTogether <= end; j += kTogether) {
-      MapColumns<kTogether, kStream>(out, j, first, last, k, value);
+      MapColumns<kTogether, kStream, kFetch>(out, j, first, last, k, value);
     }
-    for (; j < end; ++j) MapColumns<1, kStream>(out, j, first, last, k, value);
+    for (; j < end; ++j) MapColumns<1, kStream, kFetch>(out, j, first, last, k, value);
   }
 }
 // Not inlined: its loops would be in each of its callers.
 template <class T, class C, std::size_t kCount, class Value>
 HWY_NOINLINE void MapColumns(const Columns<T>& to, std::int64_t begin, std::int64_t end,
                              std::int64_t channels, const Coefficients<C, kCount>& with, Store how,
-                             const Value& of) {
+                             bool fetch, const Value& of) {
   // Copies, once: what a loop stores may be, as far as the compiler knows, what a reference refers
   // to.
   const Columns<T> out = to;
   const Coefficients<C, kCount> k = with;
   const Value value = of;
-  if (how == Store::streamed) return MapBlocks<true>(out, begin, end, channels, k, value);
-  if (how == Store::cached) return MapBlocks<false>(out, begin, end, channels, k, value);
+  if (how == Store::streamed) return MapBlocks<true, true>(out, begin, end, channels, k, value);
+  if (how == Store::cached && fetch) {
+    return MapBlocks<false, true>(out, begin, end, channels, k, value);
+  }
+  if (how == Store::cached) return MapBlocks<false, false>(out, begin, end, channels, k, value);
   for (; begin < end; ++begin) {
     ForRow(out.base + begin * out.column, channels, true,
-           [begin, k, value](auto d, std::int64_t c) { return value(d, begin, c, k.lanes(d, c)); });
+           [begin, k, value](auto d, std::int64_t c) {
+             return value(std::true_type(), d, begin, c, k.lanes(d, c));
+           });
   }
 }
 
@@ -166,15 +174,16 @@ std::int64_t unaligned_head(const T* out) {
 
 // What a ColumnMap may do: tensors without gaps, of which a value needs nothing but its
 // coefficients, are mapped as if they were one row; `anywhere`: values may be asked for as
-// streamed_anywhere does.
+// streamed_anywhere does; `fetch`: there is memory to ask for ahead.
 struct Freedom {
   bool gapless = false;
   bool anywhere = true;
+  bool fetch = false;
 };
 
-// out = value(d, column, channel, coefficients) for all channels of the valid columns of a range;
-// value = make(shift, width) works on tensors whose values are all `shift` further on, in columns
-// of `width` (0: their own).
+// out = value(fetch, d, column, channel, coefficients) for all channels of the valid columns of a
+// range; value = make(shift, width) works on tensors whose values are all `shift` further on, in
+// columns of `width` (0: their own).
 template <class T, class C, std::size_t kCount, class Zero, class Make>
 void ColumnMap(const Columns<T>& out, const Runs& runs, const ColumnRange& range,
                std::int64_t channels, const Coefficients<C, kCount>& k, const Freedom& freedom,
@@ -193,7 +202,7 @@ void ColumnMap(const Columns<T>& out, const Runs& runs, const ColumnRange& range
       const auto part = [&](std::int64_t at, std::int64_t columns, std::int64_t width,
                             std::int64_t channel, Store how_here) {
         const Columns<T> to{out.base + first + at, width};
-        MapColumns(to, 0, columns, width, repeated.from(channel), how_here,
+        MapColumns(to, 0, columns, width, repeated.from(channel), how_here, freedom.fetch,
                    make(first + at, width));
       };
       if (head > 0) FetchToWrite(out.base + first);
@@ -209,7 +218,7 @@ void ColumnMap(const Columns<T>& out, const Runs& runs, const ColumnRange& range
                       : freedom.anywhere ? Store::streamed_anywhere
                                          : Store::cached;
     ForColumns(runs, range, zero, [&](std::int64_t begin, std::int64_t end) {
-      MapColumns(out, begin, end, channels, k, how, value);
+      MapColumns(out, begin, end, channels, k, how, freedom.fetch, value);
     });
   }
   if (range.stream) hwy::FlushStream();
@@ -231,7 +240,7 @@ void ColumnNormalize(const Columns<const T>& x, const Columns<const T>& residual
   const bool no_bits = bits.base == nullptr;  // they are written in whole bytes
   const Freedom freedom{x.column == channels && y.column == channels && no_bits &&
                             (residual.base == nullptr || residual.column == channels),
-                        no_bits};
+                        no_bits, x.ahead != 0 || (residual.base != nullptr && residual.ahead != 0)};
   const auto zero = [&](std::int64_t begin, std::int64_t end) {
     ZeroColumns(y, begin, end, channels, range.stream);
   };
@@ -241,28 +250,31 @@ void ColumnNormalize(const Columns<const T>& x, const Columns<const T>& residual
       ColumnMap(y, runs, range, channels, all, freedom, zero,
                 [&](std::int64_t shift, std::int64_t width) {
                   const Columns<const T> from = moved(x, shift, width);
-                  return [from, finish](auto d, std::int64_t j, std::int64_t c, const auto& with)
-                             EVENROW_INLINE {
-                               FetchChannels(from, j, c, hn::MaxLanes(d));
-                               const auto centered =
-                                   hn::Sub(load(d, from.base + j * from.column + c), with.of[0]);
-                               return finish(d, hn::MulAdd(centered, with.of[1], with.of[2]), j, c);
-                             };
+                  return [from, finish](auto fetch, auto d, std::int64_t j, std::int64_t c,
+                                        const auto& with) EVENROW_INLINE {
+                    if constexpr (fetch()) FetchChannels(from, j, c, hn::MaxLanes(d));
+                    const auto centered =
+                        hn::Sub(load(d, from.base + j * from.column + c), with.of[0]);
+                    return finish(d, hn::MulAdd(centered, with.of[1], with.of[2]), j, c);
+                  };
                 });
     } else {
-      ColumnMap(
-          y, runs, range, channels, all, freedom, zero,
-          [&](std::int64_t shift, std::int64_t width) {
-            const Columns<const T> from = moved(x, shift, width),
-                                   add = moved(residual, shift, width);
-            return [=](auto d, std::int64_t j, std::int64_t c, const auto& with) EVENROW_INLINE {
-              FetchChannels(from, j, c, hn::MaxLanes(d));
-              FetchChannels(add, j, c, hn::MaxLanes(d));
-              const auto centered = hn::Sub(load(d, from.base + j * from.column + c), with.of[0]);
-              const auto u = hn::MulAdd(centered, with.of[1], with.of[2]);
-              return finish(d, hn::Add(u, load(d, add.base + j * add.column + c)), j, c);
-            };
-          });
+      ColumnMap(y, runs, range, channels, all, freedom, zero,
+                [&](std::int64_t shift, std::int64_t width) {
+                  const Columns<const T> from = moved(x, shift, width),
+                                         add = moved(residual, shift, width);
+                  return [=](auto fetch, auto d, std::int64_t j, std::int64_t c,
+                             const auto& with) EVENROW_INLINE {
+                    if constexpr (fetch()) {
+                      FetchChannels(from, j, c, hn::MaxLanes(d));
+                      FetchChannels(add, j, c, hn::MaxLanes(d));
+                    }
+                    const auto centered =
+                        hn::Sub(load(d, from.base + j * from.column + c), with.of[0]);
+                    const auto u = hn::MulAdd(centered, with.of[1], with.of[2]);
+                    return finish(d, hn::Add(u, load(d, add.base + j * add.column + c)), j, c);
+                  };
+                });
     }
   };
   if (!with_relu) {
@@ -286,42 +298,48 @@ void ColumnInputGradient(const Columns<const T>& x, const Columns<const T>& dy,
   using C = NormParameter<T>;
   const float* const w = runs.weights;
   const Freedom freedom{x.column == channels && dy.column == channels && dx.column == channels &&
-                        (dresidual.base == nullptr || dresidual.column == channels) &&
-                        gate.bits.base == nullptr && w == nullptr};
+                            (dresidual.base == nullptr || dresidual.column == channels) &&
+                            gate.bits.base == nullptr && w == nullptr,
+                        true, x.ahead != 0 || dy.ahead != 0};
   const auto zero = [&](std::int64_t begin, std::int64_t end) {
     ZeroColumns(dx, begin, end, channels, range.stream);
     if (dresidual.base != nullptr) {
       ZeroColumns(dresidual, begin, end, channels, range.stream);
     }
   };
-  with_gate(gate, [&](auto kind) {
+  const auto map = [&](auto kind, auto plain) {
     const auto make = [&](std::int64_t shift, std::int64_t width) {
       const Columns<const T> from = moved(x, shift, width), incoming = moved(dy, shift, width);
       const Columns<T> through = moved(dresidual, shift, width);
-      return [=, bits = gate.bits, stream = range.stream](auto d, std::int64_t j, std::int64_t c,
-                                                          const auto& with) EVENROW_INLINE {
-        FetchChannels(from, j, c, hn::MaxLanes(d));
-        FetchChannels(incoming, j, c, hn::MaxLanes(d));
-        const auto value = load(d, from.base + j * from.column + c);
-        auto g = load(d, incoming.base + j * incoming.column + c);
-        if constexpr (kind() == Gate::bits) {
-          g = through_bits(d, g, bits.base + j * bits.column, c);
-        } else if constexpr (kind() == Gate::forward) {
-          g = through_relu(d, value, g, Lanes<decltype(g)>{with.of[4], with.of[5], with.of[6]});
-        }
-        if (through.base != nullptr) {
-          T* const to = through.base + j * through.column + c;
-          constexpr bool kWhole = hn::MaxLanes(d) == hn::MaxLanes(hn::ScalableTag<C>());
-          if (kWhole && stream && unaligned_head(to) == 0) {
-            store<true>(g, d, to);
-          } else {
-            store(g, d, to);
-          }
-        }
-        auto rest = hn::MulAdd(with.of[2], hn::Sub(value, with.of[0]), with.of[3]);
-        if (w != nullptr) rest = hn::Mul(hn::Set(d, static_cast<C>(w[j])), rest);
-        return hn::Mul(with.of[1], hn::Add(g, rest));
-      };
+      return
+          [=, bits = gate.bits, stream = range.stream](
+              auto fetch, auto d, std::int64_t j, std::int64_t c, const auto& with) EVENROW_INLINE {
+            if constexpr (fetch()) {
+              FetchChannels(from, j, c, hn::MaxLanes(d));
+              FetchChannels(incoming, j, c, hn::MaxLanes(d));
+            }
+            const auto value = load(d, from.base + j * from.column + c);
+            auto g = load(d, incoming.base + j * incoming.column + c);
+            if constexpr (kind() == Gate::bits) {
+              g = through_bits(d, g, bits.base + j * bits.column, c);
+            } else if constexpr (kind() == Gate::forward) {
+              g = through_relu(d, value, g, Lanes<decltype(g)>{with.of[4], with.of[5], with.of[6]});
+            }
+            auto rest = hn::MulAdd(with.of[2], hn::Sub(value, with.of[0]), with.of[3]);
+            if constexpr (!plain()) {
+              if (through.base != nullptr) {
+                T* const to = through.base + j * through.column + c;
+                constexpr bool kWhole = hn::MaxLanes(d) == hn::MaxLanes(hn::ScalableTag<C>());
+                if (kWhole && stream && unaligned_head(to) == 0) {
+                  store<true>(g, d, to);
+                } else {
+                  store(g, d, to);
+                }
+              }
+              if (w != nullptr) rest = hn::Mul(hn::Set(d, static_cast<C>(w[j])), rest);
+            }
+            return hn::Mul(with.of[1], hn::Add(g, rest));
+          };
     };
     if constexpr (kind() == Gate::forward) {
       const ChannelAffine<C>& f = *gate.forward;
@@ -331,6 +349,9 @@ void ColumnInputGradient(const Columns<const T>& x, const Columns<const T>& dy,
       const Coefficients<C, 4> all{{k.center, k.a, k.b, k.c}};
       ColumnMap(dx, runs, range, channels, all, freedom, zero, make);
     }
+  };
+  with_gate(gate, [&](auto kind) {
+    with_flag(dresidual.base == nullptr && w == nullptr, [&](auto plain) { map(kind, plain); });
   });
 }
 

@@ -100,6 +100,8 @@ class ColumnLoop {
  private:
   // Channels that a thread takes together: never less than two lines of cache.
   static constexpr std::int64_t kNarrow = 32;
+  // Values that are merged sooner than another thread has begun.
+  static constexpr std::int64_t kMergedAlone = 4096;
   // Most leaves that a thread reduces and merges at once: a power of two, a subtree of the one
   // tree.
   static constexpr std::int64_t kChunk = 8;
@@ -155,7 +157,8 @@ class ColumnLoop {
       reduce(position, count, c, here, own, 2 * here, here);
       merge(own, 2 * here, here, weights.data() + first, nodes, here, result, result + channels);
     });
-    const std::int64_t merged = narrow_multiple(channels, threads_);
+    const std::int64_t merged =
+        channels * chunks < kMergedAlone ? channels : narrow_multiple(channels, threads_);
     core::parallel_for(threads_, core::block_count(channels, merged), [&](std::int64_t task) {
       const std::int64_t c = task * merged;
       complete(records + c, record, channels, chunk_weights, chunks, c,
