@@ -163,7 +163,7 @@ def chain(bench):
     """Forward, then something that reads all of y: what stores past the caches would cost."""
     table = Table("shape", "us alone", "us with sum", "sum adds", *bench.others)
     values = []
-    for shape in bench.shapes("memory", "quick"):
+    for shape in bench.shapes():
         results = bench.measure("chain", [Candidate("alone", bench.ours, Case(shape, "forward"))] +
                                 candidates_of(bench, Case(shape, "chain")))
         ours, alone = results[bench.ours.name], results["alone"]

@@ -6,12 +6,15 @@
 
 namespace evenrow::kernels {
 
-/// One value of each field a channel: y = (x - center) * scale + shift.
+/// One value of each field a channel: y = (x - center) * scale + shift. Here and below, from(c) is
+/// what the channels from c on have.
 template <class C>
 struct ChannelAffine {
   C* center;
   C* scale;
   C* shift;
+
+  ChannelAffine from(std::int64_t c) const noexcept { return {center + c, scale + c, shift + c}; }
 };
 
 /// One value of each field a channel: dx = a * (dy + b * (x - center) + c).
@@ -21,6 +24,8 @@ struct ChannelGradient {
   C* a;
   C* b;
   C* c;
+
+  ChannelGradient from(std::int64_t i) const noexcept { return {center + i, a + i, b + i, c + i}; }
 };
 
 /// What a channel is normalized with: statistics, eps, and parameters where they are not null
@@ -32,6 +37,11 @@ struct Normalization {
   double eps;
   const C* gamma;
   const C* beta;
+
+  Normalization from(std::int64_t c) const noexcept {
+    return {mean + c, variance + c, eps, gamma == nullptr ? nullptr : gamma + c,
+            beta == nullptr ? nullptr : beta + c};
+  }
 };
 
 /// 1 / sqrt(variance + eps). A row without any variance and eps = 0 has xhat = 0, so 0 here: then y

@@ -334,8 +334,7 @@ struct ColumnGradientTerms {
         mean(means) {
     if constexpr (kGate == Gate::bits) bits = {gate.bits.base + c / 8, gate.bits.column};
     if constexpr (kGate == Gate::forward) {
-      const ChannelAffine<C>& k = *gate.forward;
-      forward = {k.center + c, k.scale + c, k.shift + c};
+      forward = gate.forward->from(c);
     }
   }
 

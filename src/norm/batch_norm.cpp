@@ -1,5 +1,6 @@
 #include "evenrow/batch_norm.hpp"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -109,22 +110,6 @@ const C* parameters(std::span<const C> values) noexcept {
   return values.empty() ? nullptr : values.data();
 }
 
-// Those of the channels from c on.
-template <class C>
-kernels::Normalization<C> from(const kernels::Normalization<C>& with, std::int64_t c) noexcept {
-  return {with.mean + c, with.variance + c, with.eps,
-          with.gamma == nullptr ? nullptr : with.gamma + c,
-          with.beta == nullptr ? nullptr : with.beta + c};
-}
-template <class C>
-kernels::ChannelAffine<C> from(const kernels::ChannelAffine<C>& k, std::int64_t c) noexcept {
-  return {k.center + c, k.scale + c, k.shift + c};
-}
-template <class C>
-kernels::ChannelGradient<C> from(const kernels::ChannelGradient<C>& k, std::int64_t c) noexcept {
-  return {k.center + c, k.a + c, k.b + c, k.c + c};
-}
-
 // Where the bits of a relu lie, by the shape alone: forward and backward strides may differ. A
 // segment begins a byte, but for short ones.
 template <class T>
@@ -138,6 +123,14 @@ template <class T>
 std::size_t bytes_of_bits(const norm::View& view) noexcept {
   return static_cast<std::size_t>(view.outer * bits<T>(view, nullptr).outer +
                                   kernels::kBitsPadding);
+}
+
+// Sums of the channels [c, c + channels) as a gradient, where that is wanted.
+template <class C>
+void round_to(std::span<C> gradient, const double* sums, std::int64_t c, std::int64_t channels) {
+  if (gradient.empty()) return;
+  std::transform(sums + c, sums + c + channels, gradient.begin() + c,
+                 [](double sum) { return static_cast<C>(sum); });
 }
 
 // What the gradient of a batch without a valid column is: 0.
@@ -259,18 +252,22 @@ void batch_norm_train(const BatchNormTrain<T>& t, const NormOptions& options,
   state.relu = forward.relu;
   state.element = kElement<T>;
   state.valid_fingerprint = workspace.columns.fingerprint();
-  state.mean.assign(static_cast<std::size_t>(view.channels), 0.0);
-  state.biased_variance.assign(static_cast<std::size_t>(view.channels), 0.0);
+  state.mean.resize(static_cast<std::size_t>(view.channels));
+  state.biased_variance.resize(static_cast<std::size_t>(view.channels));
   state.relu_bits.resize(bytes);
   if (keep_bits) forward.bits = bits<T>(view, state.relu_bits.data());
 
   const kernels::Normalization<C> with{state.mean.data(), state.biased_variance.data(), options.eps,
                                        parameters(t.gamma), parameters(t.beta)};
   with_loop<T>(view, workspace, options.threads, [&](auto& loop) {
-    if (count == 0) return loop.normalize(forward);  // all padding
+    if (count == 0) {  // all padding
+      std::ranges::fill(state.mean, 0.0);
+      std::ranges::fill(state.biased_variance, 0.0);
+      return loop.normalize(forward);
+    }
     loop.train(forward, state.mean.data(), state.biased_variance.data(),
                [&](std::int64_t c, std::int64_t channels) {
-                 kernels::train_coefficients(channels, from(with, c), from(forward.k, c));
+                 kernels::train_coefficients(channels, with.from(c), forward.k.from(c));
                });
   });
 }
@@ -314,12 +311,12 @@ void batch_norm_backward(const BatchNormBackward<T>& t, const BatchNormSaved& sa
   }
   with_loop<T>(view, workspace, threads, [&](auto& loop) {
     loop.backward(backward, k.dbeta, k.dgamma, [&](std::int64_t c, std::int64_t channels) {
-      kernels::gradient_coefficients(channels, from(with, c), k.dbeta + c, k.dgamma + c,
-                                     state->weight, from(k.backward, c));
+      kernels::gradient_coefficients(channels, with.from(c), k.dbeta + c, k.dgamma + c,
+                                     state->weight, k.backward.from(c));
+      round_to(t.dbeta, k.dbeta, c, channels);
+      round_to(t.dgamma, k.dgamma, c, channels);
     });
   });
-  for (std::size_t c = 0; c < t.dbeta.size(); ++c) t.dbeta[c] = static_cast<C>(k.dbeta[c]);
-  for (std::size_t c = 0; c < t.dgamma.size(); ++c) t.dgamma[c] = static_cast<C>(k.dgamma[c]);
 }
 
 template <NormElement T>

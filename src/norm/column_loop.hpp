@@ -64,8 +64,7 @@ class ColumnLoop {
   void backward(const Backward<T>& t, double* dbeta, double* dgamma, const Finish& finish) {
     const auto with_gate = [&](std::int64_t c, const auto& run) {
       using C = NormParameter<T>;
-      const kernels::ChannelAffine<C> forward{t.forward.center + c, t.forward.scale + c,
-                                              t.forward.shift + c};
+      const kernels::ChannelAffine<C> forward = t.forward.from(c);
       const bool recompute = t.relu && t.bits.data == nullptr;
       run(kernels::ColumnGate<C>{recompute ? &forward : nullptr, t.bits.columns(c)});
     };
@@ -100,21 +99,59 @@ class ColumnLoop {
  private:
   // Channels that a thread takes together: never less than two lines of cache.
   static constexpr std::int64_t kNarrow = 32;
-  // Values that are merged sooner than another thread has begun.
+  // Values that are merged sooner than another thread has begun; making the coefficients of a
+  // channel counts as so many.
+  static constexpr std::int64_t kCoefficients = 4;
   static constexpr std::int64_t kMergedAlone = 4096;
   // Most leaves that a thread reduces and merges at once: a power of two, a subtree of the one
   // tree.
   static constexpr std::int64_t kChunk = 8;
+  // A share this far above an even one is even.
+  static constexpr double kEven = 0.05;
 
   std::int64_t columns_a_task() const noexcept {
+    const std::int64_t columns = view_.columns();
     const std::int64_t least = std::max<std::int64_t>(1, kTask / view_.channels);
-    return std::clamp(view_.columns() / (8 * threads_), least, 4 * least);
+    const std::int64_t most = std::clamp(columns / (8 * threads_), least, 4 * least);
+    // As many for each thread, of columns that are mapped four at a time.
+    const std::int64_t each = core::block_count(core::block_count(columns, most), threads_);
+    return core::block_count(core::block_count(columns, each * threads_), 4) * 4;
   }
 
   void normalize(const Forward<T>& t, std::int64_t begin, std::int64_t end) const {
     kernels::column_normalize<T>(t.x.columns(0), t.residual.columns(0), t.y.columns(0), runs_,
                                  {begin, end, t.stream}, view_.channels, t.k, t.relu,
                                  t.bits.columns(0));
+  }
+
+  // Tasks that threads share: so many leaves each, of one of so many blocks of the channels.
+  struct Tasks {
+    std::int64_t chunk, blocks;
+  };
+
+  // How far the largest share of all tasks is above an even one, as a part of it.
+  static double excess(std::int64_t leaves, const Tasks& tasks, int threads) noexcept {
+    const auto [chunk, blocks] = tasks;
+    const std::int64_t chunks = core::block_count(leaves, chunk), count = chunks * blocks;
+    std::int64_t largest = core::block_count(count, threads) * chunk;
+    // The last share alone has one more than the others: with the last chunk, which may be short.
+    if ((count - 1) % threads == 0) largest -= std::min(chunk, blocks * (chunks * chunk - leaves));
+    return static_cast<double>(largest * threads) / static_cast<double>(leaves * blocks) - 1;
+  }
+
+  // The fewest even ones, since what they come to has to be merged: fewer leaves each, then each
+  // for some of the channels.
+  static Tasks even_tasks(std::int64_t leaves, std::int64_t channels, int threads) noexcept {
+    Tasks best{kChunk, 1};
+    double least = excess(leaves, best, threads);
+    const auto consider = [&](const Tasks& tasks) {
+      const double here = excess(leaves, tasks, threads);
+      if (here < least) best = tasks, least = here;
+    };
+    for (std::int64_t chunk = kChunk; least > kEven && chunk > 1;) consider({chunk /= 2, 1});
+    const std::int64_t most = std::min<std::int64_t>(8 * threads, channels / kNarrow);
+    for (std::int64_t blocks = 2; least > kEven && blocks <= most; ++blocks) consider({1, blocks});
+    return best;
   }
 
   // Memory is read in its order, and once more from its end; every thread has some columns for its
@@ -129,15 +166,8 @@ class ColumnLoop {
     const std::int64_t channels = view_.channels, record = 2 * channels;
     const std::vector<double>& weights = columns_.leaf_weights();
     const auto leaves = static_cast<std::int64_t>(weights.size());
-    std::int64_t chunk = 1;
-    while (chunk < kChunk && chunk * 4 * threads_ < leaves) chunk *= 2;
+    auto [chunk, blocks] = even_tasks(leaves, channels, threads_);
     const std::int64_t chunks = core::block_count(leaves, chunk);
-    // Fewer chunks than threads: each for some of the channels.
-    std::int64_t blocks = 1;
-    while (chunks * blocks % threads_ != 0 && chunks * blocks < 8 * threads_ &&
-           channels > blocks * kNarrow) {
-      ++blocks;
-    }
     const std::int64_t width = narrow_multiple(channels, blocks);
     blocks = core::block_count(channels, width);
 
@@ -157,8 +187,9 @@ class ColumnLoop {
       reduce(position, count, c, here, own, 2 * here, here);
       merge(own, 2 * here, here, weights.data() + first, nodes, here, result, result + channels);
     });
-    const std::int64_t merged =
-        channels * chunks < kMergedAlone ? channels : narrow_multiple(channels, threads_);
+    const std::int64_t merged = channels * (chunks + kCoefficients) < kMergedAlone
+                                    ? channels
+                                    : narrow_multiple(channels, threads_);
     core::parallel_for(threads_, core::block_count(channels, merged), [&](std::int64_t task) {
       const std::int64_t c = task * merged;
       complete(records + c, record, channels, chunk_weights, chunks, c,

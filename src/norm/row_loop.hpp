@@ -208,14 +208,13 @@ class RowLoop {
       return normalize_flat(t, c, channels, range, ahead);
     }
     kernels::channel_normalize<T>(t.x.rows(c), residual_rows(t, c), t.y.rows(c), runs_, range,
-                                  channels, {t.k.center + c, t.k.scale + c, t.k.shift + c}, t.relu,
-                                  t.bits.rows(c));
+                                  channels, t.k.from(c), t.relu, t.bits.rows(c));
   }
 
   // The gate of the channels from c on; `forward` is what it refers to.
   static kernels::ReluGate<C> gate(const Backward<T>& t, std::int64_t c,
                                    kernels::ChannelAffine<C>& forward) noexcept {
-    forward = {t.forward.center + c, t.forward.scale + c, t.forward.shift + c};
+    forward = t.forward.from(c);
     const bool recompute = t.relu && t.bits.data == nullptr;
     return {recompute ? &forward : nullptr, t.bits.rows(c)};
   }
@@ -226,9 +225,8 @@ class RowLoop {
       return input_gradient_flat(t, c, channels, range, ahead);
     }
     kernels::ChannelAffine<C> forward;
-    kernels::channel_input_gradient<T>(
-        t.x.rows(c), t.dy.rows(c), t.dx.rows(c), t.dresidual.rows(c), runs_, range, channels,
-        {t.k.center + c, t.k.a + c, t.k.b + c, t.k.c + c}, gate(t, c, forward));
+    kernels::channel_input_gradient<T>(t.x.rows(c), t.dy.rows(c), t.dx.rows(c), t.dresidual.rows(c),
+                                       runs_, range, channels, t.k.from(c), gate(t, c, forward));
   }
 
   // For every channel: reduce(c, channels, first position, count, leaves, stride) makes the Node of
