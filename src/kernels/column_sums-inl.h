@@ -25,12 +25,12 @@ namespace hn = hwy::HWY_NAMESPACE;
 inline constexpr std::int64_t kSummed = 1024;
 // Vectors of channels that are summed together, to hide the latency of an addition.
 inline constexpr std::int64_t kVectors = 4;
-// Over how many columns, before the next channels: few where they come from memory, and fewer where
-// columns are long, because the processor follows few streams of memory well.
+// Over how many columns, before the next channels: fewer where long ones come from memory, because
+// the processor follows few streams of it well.
 template <class T>
 std::int64_t side_by_side(const Columns<const T>& x) {
   constexpr std::int64_t kLong = 1024 / sizeof(T);
-  return x.ahead == 0 ? 16 : x.column < kLong ? 4 : 2;
+  return x.ahead != 0 && x.column >= kLong ? 8 : 16;
 }
 
 // sum_a[c] += a, sum_ab[c] += a * b over so many columns from j on, one after the other.
