@@ -110,7 +110,7 @@ class ColumnLoop {
   static constexpr double kEven = 0.05;
 
   std::int64_t columns_a_task() const noexcept {
-    const std::int64_t columns = view_.columns();
+    const std::int64_t columns = std::max<std::int64_t>(1, view_.columns());
     const std::int64_t least = std::max<std::int64_t>(1, kTask / view_.channels);
     const std::int64_t most = std::clamp(columns / (8 * threads_), least, 4 * least);
     // As many for each thread, of columns that are mapped four at a time.
