@@ -1,9 +1,12 @@
 #include "nn/loss.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "core/fail.hpp"
+#include "core/sizes.hpp"
+#include "core/threads.hpp"
 #include "nn/names.hpp"
 
 namespace evenrow::nn {
@@ -22,7 +25,9 @@ double cross_entropy(const T* z, std::int64_t outputs, std::int64_t stride, std:
   double sum = 0, mean_shifted = 0;
   for (std::int64_t k = 0; k < outputs; ++k) {
     const T shifted = z[k * stride] - top;
-    sum += static_cast<double>(std::exp(shifted));
+    const T power = std::exp(shifted);
+    if (dz != nullptr) dz[k * stride] = power;
+    sum += static_cast<double>(power);
     mean_shifted += static_cast<double>(shifted);
   }
   mean_shifted /= static_cast<double>(outputs);
@@ -31,7 +36,7 @@ double cross_entropy(const T* z, std::int64_t outputs, std::int64_t stride, std:
     const T off = static_cast<T>(smoothing / static_cast<double>(outputs));
     const T on = static_cast<T>(1.0 - smoothing) + off;
     for (std::int64_t k = 0; k < outputs; ++k) {
-      const T probability = std::exp(z[k * stride] - top) * inverse;
+      const T probability = dz[k * stride] * inverse;
       dz[k * stride] = (probability - (k == label ? on : off)) * gradient_scale;
     }
   }
@@ -39,32 +44,29 @@ double cross_entropy(const T* z, std::int64_t outputs, std::int64_t stride, std:
   return std::log(sum) - (1.0 - smoothing) * label_shifted - smoothing * mean_shifted;
 }
 
-}  // namespace
-
+// The losses of the examples [first, last), their sum not yet divided; gradients divided by
+// `count`.
 template <class T>
-LossValue loss_and_gradient(const LossSpec& spec, const T* z, const OutputLayout& layout,
-                            const LossTargets<T>& targets, T* dz) noexcept {
+LossValue sum_of_losses(const LossSpec& spec, const T* z, const OutputLayout& layout,
+                        std::int64_t first, std::int64_t last, double count,
+                        const LossTargets<T>& targets, T* dz) noexcept {
   LossValue result;
-  if (layout.examples == 0) return result;
-  double total = 0;
+  const T scale = static_cast<T>(1.0 / count);
   if (spec.kind == LossKind::cross_entropy) {
-    const T scale = static_cast<T>(1.0 / static_cast<double>(layout.examples));
-    for (std::int64_t i = 0; i < layout.examples; ++i) {
+    for (std::int64_t i = first; i < last; ++i) {
       const std::int64_t at = i * layout.example_stride;
       const std::int64_t label = targets.classes[static_cast<std::size_t>(i)];
       std::int64_t best = 0;
-      total += cross_entropy(z + at, layout.outputs, layout.output_stride, label,
-                             spec.label_smoothing, scale, dz == nullptr ? nullptr : dz + at, best);
+      result.loss +=
+          cross_entropy(z + at, layout.outputs, layout.output_stride, label, spec.label_smoothing,
+                        scale, dz == nullptr ? nullptr : dz + at, best);
       result.correct += best == label ? 1 : 0;
     }
-    result.loss = total / static_cast<double>(layout.examples);
     return result;
   }
 
-  const double count = static_cast<double>(layout.examples * layout.outputs);
-  const T scale = static_cast<T>(1.0 / count);
   const T delta = static_cast<T>(spec.huber_delta);
-  for (std::int64_t i = 0; i < layout.examples; ++i) {
+  for (std::int64_t i = first; i < last; ++i) {
     bool all_right = true;
     for (std::int64_t k = 0; k < layout.outputs; ++k) {
       const std::int64_t at = i * layout.example_stride + k * layout.output_stride;
@@ -91,12 +93,38 @@ LossValue loss_and_gradient(const LossSpec& spec, const T* z, const OutputLayout
           value = error * error;
           slope = 2 * error;
       }
-      total += static_cast<double>(value);
+      result.loss += static_cast<double>(value);
       if (dz != nullptr) dz[at] = slope * scale;
     }
     if (spec.kind == LossKind::binary_cross_entropy && all_right) ++result.correct;
   }
-  result.loss = total / count;
+  return result;
+}
+
+}  // namespace
+
+template <class T>
+LossValue loss_and_gradient(const LossSpec& spec, const T* z, const OutputLayout& layout,
+                            const LossTargets<T>& targets, T* dz, int threads) noexcept {
+  if (layout.examples == 0) return {};
+  const std::int64_t losses =
+      layout.examples * (spec.kind == LossKind::cross_entropy ? 1 : layout.outputs);
+  const auto count = static_cast<double>(losses);
+  // Tasks from the number of examples alone: the sum has the same bits for any threads.
+  constexpr std::int64_t kTasks = 64, kLeast = 32;
+  const std::int64_t each = std::max(kLeast, core::block_count(layout.examples, kTasks));
+  std::array<LossValue, kTasks> parts;
+  core::parallel_for(threads, core::block_count(layout.examples, each), [&](std::int64_t task) {
+    const std::int64_t first = task * each, last = std::min(first + each, layout.examples);
+    parts[static_cast<std::size_t>(task)] =
+        sum_of_losses(spec, z, layout, first, last, count, targets, dz);
+  });
+  LossValue result;
+  for (const LossValue& part : parts) {
+    result.loss += part.loss;
+    result.correct += part.correct;
+  }
+  result.loss /= count;
   return result;
 }
 
@@ -144,9 +172,9 @@ void check_targets(const LossSpec& spec, std::int64_t examples, std::int64_t out
 }
 
 template LossValue loss_and_gradient<float>(const LossSpec&, const float*, const OutputLayout&,
-                                            const LossTargets<float>&, float*) noexcept;
+                                            const LossTargets<float>&, float*, int) noexcept;
 template LossValue loss_and_gradient<double>(const LossSpec&, const double*, const OutputLayout&,
-                                             const LossTargets<double>&, double*) noexcept;
+                                             const LossTargets<double>&, double*, int) noexcept;
 template void check_targets<float>(const LossSpec&, std::int64_t, std::int64_t,
                                    const LossTargets<float>&);
 template void check_targets<double>(const LossSpec&, std::int64_t, std::int64_t,
@@ -168,7 +196,7 @@ double loss(const LossSpec& spec, std::span<const T> outputs, std::int64_t examp
   nn::check_loss(spec, width);
   nn::check_targets(spec, examples, width, targets);
   return nn::loss_and_gradient<T>(spec, outputs.data(), {examples, width, width, 1}, targets,
-                                  nullptr)
+                                  nullptr, 1)
       .loss;
 }
 

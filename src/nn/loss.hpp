@@ -19,10 +19,11 @@ struct LossValue {
   std::int64_t correct = 0;  ///< See PassResult.
 };
 
-/// Loss, and its gradient in dz (same layout; may be null). Targets are already checked.
+/// Loss, and its gradient in dz (same layout, not z; may be null), on so many threads. Targets are
+/// already checked.
 template <class T>
 LossValue loss_and_gradient(const LossSpec& spec, const T* z, const OutputLayout& layout,
-                            const LossTargets<T>& targets, T* dz) noexcept;
+                            const LossTargets<T>& targets, T* dz, int threads) noexcept;
 
 /// Throws (usage) when the spec or the sizes do not fit, or a class is out of range.
 void check_loss(const LossSpec& spec, std::int64_t outputs);

@@ -143,9 +143,14 @@ void TrainingPass<T>::State::forward(const Network<T>& network, const T* x, std:
     const std::int64_t n = examples;
     const std::int64_t size = row_block(block.spec.units);
     nn::Operand<T> reads{block.read, n};
-    // The inputs have an example a row. Gradients are made later: their memory is free.
+    // The inputs have an example a row. Gradients are made later: their memory is free. Those of
+    // the weight that reads the inputs are shared out as the copy is if that lies in their middle.
     if (b == 0 && !half) {
-      reads = nn::transposed<T>(block.spec.units, x, n, block.inputs, gradients, threads);
+      const std::int64_t beyond =
+          block.spec.units * block.inputs - nn::transposed_size(block.spec.units, n, block.inputs);
+      const auto room = std::span(gradients).subspan(
+          static_cast<std::size_t>(std::max<std::int64_t>(0, beyond / 2) / 16 * 16));
+      reads = nn::transposed(block.spec.units, x, n, block.inputs, room, threads);
     }
     core::parallel_for(threads, core::block_count(block.spec.units, size), [&](std::int64_t task) {
       const std::int64_t first = task * size;
@@ -473,7 +478,7 @@ PassResult TrainingPass<T>::run(const Network<T>& network, const MiniBatch<T>& b
   Block<T>& last = state.blocks.back();
   const nn::LossValue value = nn::loss_and_gradient<T>(
       state.options.loss, last.output, {examples, state.spec.outputs(), 1, examples}, targets,
-      last.gradient);
+      last.gradient, state.threads);
   PassResult result{.loss = value.loss, .correct = value.correct};
   state.backward(network, batch.x.data());
   const double squares = state.gradient_square_sum();

@@ -12,7 +12,7 @@
 namespace evenrow {
 namespace {
 
-constexpr std::int64_t kUpdateBlock = 1 << 12;  // parameters a task
+constexpr std::int64_t kLine = 16;  // parameters that no two threads share
 
 bool has_first_moment(OptimizerKind kind) {
   return kind != OptimizerKind::sgd && kind != OptimizerKind::rmsprop;
@@ -117,14 +117,16 @@ void Optimizer<T>::step(Network<T>& network, std::span<const T> gradients, doubl
              .keep = static_cast<T>(decoupled ? 1.0 - learning_rate * decay : 1.0)});
     }
   };
-  // Tasks are cut from all parameters as they lie: one loop, however many layers there are.
-  const auto count = static_cast<std::int64_t>(size);
-  core::parallel_for(threads, core::block_count(count, kUpdateBlock), [&](std::int64_t task) {
-    const std::int64_t first = task * kUpdateBlock, last = std::min(first + kUpdateBlock, count);
+  // One loop, however many layers there are: each thread has its share of every parameter, the rows
+  // of a weight whose gradient it has just made, and whose products it will make.
+  const int shares = std::max(1, threads);
+  core::parallel_for(threads, shares, [&](std::int64_t share) {
     for (const ParameterSlot& slot : network.slots()) {
-      const std::int64_t from = std::max(first, slot.offset);
-      const std::int64_t to = std::min(last, slot.offset + slot.size());
-      if (from < to) update(slot.kind, from, to - from);
+      const auto until = [&](std::int64_t of_shares) {
+        return of_shares == shares ? slot.size() : slot.size() * of_shares / shares / kLine * kLine;
+      };
+      const std::int64_t first = until(share), last = until(share + 1);
+      if (first < last) update(slot.kind, slot.offset + first, last - first);
     }
   });
 }
