@@ -1,8 +1,12 @@
 #include "evenrow/evaluate.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "core/sizes.hpp"
+#include "core/threads.hpp"
+#include "evenrow/aligned.hpp"
 #include "train/examples.hpp"
 
 namespace evenrow {
@@ -52,11 +56,33 @@ void judge_numbers(const Model& model, const Examples& examples, std::span<const
       about_mean > 0.0 ? 1.0 - squared / about_mean : std::numeric_limits<double>::quiet_NaN();
 }
 
+// Outputs of all examples; inputs that are made of bytes are not all in memory at once.
+void infer_examples(const Model& model, const Examples& examples, std::span<float> outputs,
+                    int threads) {
+  if (!examples.of_bytes) return model.network.infer(examples.x, outputs, threads);
+  constexpr std::int64_t kTogether = 4096, kBlock = 64;
+  const std::int64_t inputs = model.network.inputs(), width = model.network.outputs();
+  AlignedVector<float> x(static_cast<std::size_t>(std::min(examples.count, kTogether) * inputs));
+  for (std::int64_t first = 0; first < examples.count; first += kTogether) {
+    const std::int64_t count = std::min(kTogether, examples.count - first);
+    core::parallel_for(
+        core::resolve_threads(threads), core::block_count(count, kBlock), [&](std::int64_t block) {
+          for (std::int64_t i = block * kBlock; i < std::min(count, (block + 1) * kBlock); ++i) {
+            examples.inputs_of(static_cast<std::size_t>(first + i), inputs, x.data() + i * inputs);
+          }
+        });
+    model.network.infer(std::span<const float>(x).first(static_cast<std::size_t>(count * inputs)),
+                        outputs.subspan(static_cast<std::size_t>(first * width),
+                                        static_cast<std::size_t>(count * width)),
+                        threads);
+  }
+}
+
 }  // namespace
 
 Evaluation evaluate_examples(const Model& model, const Examples& examples, int threads) {
   std::vector<float> outputs(static_cast<std::size_t>(examples.count * model.network.outputs()));
-  model.network.infer(examples.x, outputs, threads);
+  infer_examples(model, examples, outputs, threads);
   LossSpec plain = model.loss;
   plain.label_smoothing = 0.0;
   Evaluation result;

@@ -9,6 +9,7 @@
 #include "core/fail.hpp"
 #include "core/random.hpp"
 #include "io/names.hpp"
+#include "kernels/targets.hpp"
 #include "nn/names.hpp"
 
 namespace evenrow::training {
@@ -203,6 +204,7 @@ Examples encode(const Model& model, const Dataset& data, std::span<const std::ui
   const Target& target = require_target(data);
   Examples examples;
   examples.count = static_cast<std::int64_t>(rows.size());
+  examples.rows.assign(rows.begin(), rows.end());
   if (model.task == Task::regression) {
     if (!target.numeric) {
       core::fail(ErrorKind::data,
@@ -253,8 +255,22 @@ Examples encode(const Model& model, const Dataset& data, std::span<const std::ui
       }
     }
   }
-  examples.x = model.inputs.apply(data, rows, threads);
+  kernels::apply_target_environment();
+  data::PreparedInputs prepared(model.inputs, data, rows);
+  if (prepared.of_bytes()) {
+    examples.of_bytes = std::move(prepared);
+  } else {
+    examples.x = model.inputs.apply(data, rows, threads);
+  }
   return examples;
+}
+
+void Examples::inputs_of(std::size_t example, std::int64_t inputs, float* to) const noexcept {
+  if (of_bytes) {
+    of_bytes->normalize(rows[example], to);
+  } else {
+    std::copy_n(x.data() + static_cast<std::int64_t>(example) * inputs, inputs, to);
+  }
 }
 
 }  // namespace evenrow::training

@@ -2,20 +2,28 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "data/prepared_inputs.hpp"
 #include "evenrow/train.hpp"
 
 namespace evenrow::training {
 
-/// Encoded rows. `x` is row-major [count, inputs].
+/// Encoded rows. Rows of bytes (images) stay bytes, of which inputs are made each time that they
+/// are wanted; the data set outlives them.
 struct Examples {
   std::int64_t count = 0;
-  std::vector<float> x;
+  std::vector<float> x;  ///< Row-major [count, inputs]; empty for rows of bytes.
+  std::optional<data::PreparedInputs> of_bytes;
+  std::vector<std::uint32_t> rows;    ///< Of the data set, one an example.
   std::vector<std::int32_t> classes;  ///< classification
   std::vector<float> values;          ///< What losses other than cross_entropy compare with.
   std::vector<double> numbers;        ///< regression: targets in their own units.
+
+  /// The inputs of one example.
+  void inputs_of(std::size_t example, std::int64_t inputs, float* to) const noexcept;
 };
 
 /// Classification or regression, by the rule of TrainOptions::task. Errors (data): no target;

@@ -92,7 +92,8 @@ std::int64_t count_steps(const TrainOptions& options, std::int64_t rows, bool no
 Session::Session(const Dataset& data, const TrainOptions& options, const Dataset* test)
     : Session(data, options, split_rows(data, options.validation, options.seed), test) {}
 
-Session::Session(const Dataset& data, const TrainOptions& options, Split split, const Dataset* test)
+Session::Session(const Dataset& data, const TrainOptions& options, const Split& split,
+                 const Dataset* test)
     : options_(options) {
   model_ = fit_model(data, options, split.training);
   options_.task = model_.task;
@@ -108,7 +109,6 @@ Session::Session(const Dataset& data, const TrainOptions& options, Split split, 
     validation_ = encode(model_, data, split.validation, options.threads);
   }
   if (test != nullptr) test_ = encode(model_, *test, all_rows(*test), options.threads);
-  training_rows_ = std::move(split.training);
 
   const bool one_output =
       model_.task == Task::regression || model_.loss.kind == LossKind::binary_cross_entropy;
@@ -191,8 +191,7 @@ void Session::one_step(double learning_rate, TrainObserver& observer) {
     for (std::int64_t i = task * kGatherBlock; i < std::min(n, (task + 1) * kGatherBlock); ++i) {
       const auto from = static_cast<std::size_t>(order_[static_cast<std::size_t>(first + i)]);
       const auto to = static_cast<std::size_t>(i);
-      std::copy_n(training_.x.data() + static_cast<std::int64_t>(from) * inputs, inputs,
-                  batch_x_.data() + i * inputs);
+      training_.inputs_of(from, inputs, batch_x_.data() + i * inputs);
       if (!training_.classes.empty()) batch_classes_[to] = training_.classes[from];
       if (!training_.values.empty()) batch_values_[to] = training_.values[from];
     }
@@ -277,7 +276,7 @@ void Session::fail_not_finite(std::int64_t batch_examples, double learning_rate)
              "its mean, in column '{}' of row {}",
              kMostSkipsInARow, state_.step, learning_rate, batch_size,
              static_cast<double>(std::abs(*extreme)) / options_.input_scale, column,
-             std::uint64_t{training_rows_[example]} + 1);
+             std::uint64_t{training_.rows[example]} + 1);
 }
 
 void Session::end_epoch(TrainObserver& observer) {

@@ -34,10 +34,12 @@ struct SessionState {
 
 class Session {
  public:
-  /// Everything is allocated and every input encoded here. `options` must be checked.
+  /// Everything is allocated and checked here. `options` must be checked; the data sets outlive the
+  /// session.
   Session(const Dataset& data, const TrainOptions& options, const Dataset* test);
   /// On rows of the caller's: options.validation is not looked at.
-  Session(const Dataset& data, const TrainOptions& options, Split split, const Dataset* test);
+  Session(const Dataset& data, const TrainOptions& options, const Split& split,
+          const Dataset* test);
 
   /// Options with nothing left to be decided: task, loss and learning rate are filled in.
   const TrainOptions& options() const noexcept { return options_; }
@@ -67,8 +69,7 @@ class Session {
   TrainPlan plan_;
   Model model_;  // without its network while training
   Examples training_, validation_, test_;
-  std::vector<std::uint32_t> training_rows_;  // rows of the data set, for messages
-  std::optional<TrainingPass<float>> pass_;   // made when the sizes are known
+  std::optional<TrainingPass<float>> pass_;  // made when the sizes are known
   SessionState state_;
   std::vector<std::uint32_t> order_;  // of the epoch's examples
   std::int64_t order_epoch_ = -1;

@@ -167,6 +167,29 @@ TEST(Train, SameSeedSameBitsOnAnyNumberOfThreads) {
   EXPECT_NE(parameters_of(train(data, options).model), expected);
 }
 
+// The clouds as bytes, and the same values as floats: bytes stay bytes until they are wanted.
+TEST(Train, BytesGiveTheBitsOfTheSameFloats) {
+  Dataset bytes = three_clouds(300);
+  const std::vector<double>& values = std::get<std::vector<double>>(bytes.values);
+  std::vector<std::uint8_t> small_values;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    small_values.push_back(static_cast<std::uint8_t>(10 * (values[i] - (i % 2 == 0 ? 990 : -15))));
+  }
+  Dataset floats = bytes;
+  floats.values = std::vector<float>(small_values.begin(), small_values.end());
+  bytes.values = std::move(small_values);
+  for (const int threads : {1, 2}) {
+    TrainOptions options = small();
+    options.threads = threads;
+    const TrainResult of_bytes = train(bytes, options, &bytes);
+    const TrainResult of_floats = train(floats, options, &floats);
+    EXPECT_EQ(parameters_of(of_bytes.model), parameters_of(of_floats.model));
+    EXPECT_EQ(of_bytes.training->loss, of_floats.training->loss);
+    EXPECT_EQ(of_bytes.validation->loss, of_floats.validation->loss);
+    EXPECT_EQ(of_bytes.test->loss, of_floats.test->loss);
+  }
+}
+
 TEST(Train, LastMiniBatchIsKeptDroppedOrMerged) {
   TrainOptions options = small(1);
   options.validation = 0;

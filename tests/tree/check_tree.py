@@ -18,7 +18,7 @@ ROOMS = {
     "kernels": {"core"},
     "norm": {"core", "kernels"},
     "nn": {"core", "kernels", "norm"},
-    "data": {"core"},
+    "data": {"core", "kernels"},
     "io": {"core", "kernels", "norm", "nn", "data"},
     "train": {"core", "kernels", "norm", "nn", "data", "io"},
     "tune": {"core", "kernels", "norm", "nn", "data", "io", "train"},
