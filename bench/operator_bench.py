@@ -42,7 +42,10 @@ class Bench:
         self.budget = options.cache or last_level_cache() // 2
         self.records = []
         self.peers = {}
-        self.ours = self.start("Evenrow", [options.bin / "operator_evenrow", threads], strict=True)
+        ours = options.bin / "operator_evenrow"
+        if not ours.is_file():
+            sys.exit(f"{ours}: no such program; build it (see --help), or name its folder: --bin")
+        self.ours = self.start("Evenrow", [ours, threads], strict=True)
         for name, program in options.build:
             self.start(name, [program, threads], strict=True)
         self.builds = list(self.peers)[1:]

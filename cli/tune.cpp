@@ -19,6 +19,7 @@
 #include "report/terminal.hpp"
 #include "signals.hpp"
 #include "train/option_table.hpp"
+#include "train/run_folder.hpp"
 #include "train_options.hpp"
 #include "tune/names.hpp"
 #include "tune/train_search.hpp"
@@ -192,6 +193,10 @@ Exit retrain(const tuning::SearchResult& result, const std::string& folder) {
 
 Exit run(const TuneArguments& arguments) {
   const tuning::TrainingSearch search = search_from(arguments);
+  // What the model is measured on at the end is wrong before the search already.
+  if (arguments.retrain && !search.training.test.empty()) {
+    (void)training::read_run_data(search.training);
+  }
   TuneProgress progress(search, arguments.out);
   const tuning::SearchResult result = tuning::search_training(search, arguments.out, progress);
   progress.finish();

@@ -20,10 +20,6 @@ namespace {
 /// Rows that one task normalizes.
 constexpr std::int64_t kBlockRows = 256;
 
-std::int64_t column_count(const Dataset& data) {
-  return static_cast<std::int64_t>(data.columns.size());
-}
-
 std::int64_t input_count(const std::vector<Column>& columns) {
   std::int64_t inputs = 0;
   for (const Column& column : columns) {
@@ -47,7 +43,7 @@ InputNormalization InputNormalization::fit(const Dataset& data, std::span<const 
       data::column_moments(data, rows, core::resolve_threads(threads));
 
   InputNormalization fitted;
-  for (std::int64_t c = 0; c < column_count(data); ++c) {
+  for (std::int64_t c = 0; c < std::ssize(data.columns); ++c) {
     const Column& column = data.columns[static_cast<std::size_t>(c)];
     if (column.kind == ColumnKind::numeric) {
       const data::ColumnMoments& m = moments[static_cast<std::size_t>(c)];

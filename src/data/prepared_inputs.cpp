@@ -1,7 +1,5 @@
 #include "data/prepared_inputs.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -15,20 +13,13 @@
 #include "kernels/inputs.hpp"
 
 namespace evenrow::data {
-namespace {
-
-std::int64_t column_count(const Dataset& data) {
-  return static_cast<std::int64_t>(data.columns.size());
-}
-
-}  // namespace
 
 void check_rows(const Dataset& data, std::span<const std::uint32_t> rows) {
   const auto size = std::visit(
       [](const auto& values) { return static_cast<std::int64_t>(values.size()); }, data.values);
-  if (core::checked_product(data.rows, column_count(data)) != size) {
+  if (core::checked_product(data.rows, std::ssize(data.columns)) != size) {
     core::fail(ErrorKind::usage, "{}: expected {} rows of {} values, found {} values in all",
-               data.source, data.rows, column_count(data), size);
+               data.source, data.rows, std::ssize(data.columns), size);
   }
   for (const std::uint32_t row : rows) {
     if (row >= data.rows) {
@@ -43,7 +34,7 @@ double value_at(const Dataset& data, std::int64_t row, std::int64_t column) {
   return std::visit(
       [&](const auto& values) {
         return static_cast<double>(
-            values[static_cast<std::size_t>(row * column_count(data) + column)]);
+            values[static_cast<std::size_t>(row * std::ssize(data.columns) + column)]);
       },
       data.values);
 }
@@ -77,7 +68,7 @@ void check_codes(const Dataset& data, std::span<const std::uint32_t> rows, std::
 void PreparedInputs::match(const std::vector<Column>& wanted, std::span<const std::uint32_t> rows) {
   const Dataset& data = *data_;
   std::unordered_map<std::string_view, std::int64_t> index_of;
-  for (std::int64_t i = 0; i < column_count(data); ++i) {
+  for (std::int64_t i = 0; i < std::ssize(data.columns); ++i) {
     index_of.emplace(data.columns[static_cast<std::size_t>(i)].name, i);
   }
   const bool by_position = are_unnamed(wanted) && are_unnamed(data.columns);
@@ -153,7 +144,7 @@ bool PreparedInputs::normalize(std::uint32_t row, float* out) const noexcept {
   bool finite = true;
   std::visit(
       [&](const auto& values) {
-        const auto* const x = values.data() + row * column_count(*data_);
+        const auto* const x = values.data() + row * std::ssize(data_->columns);
         if (!one_hots_.empty()) std::copy(off_.begin(), off_.end(), out);
         for (const Run& run : runs_) {
           finite &= kernels::normalize_inputs(x + run.from, run.count, mean_.data() + run.to,

@@ -166,10 +166,10 @@ class ColumnLoop {
     const std::int64_t channels = view_.channels, record = 2 * channels;
     const std::vector<double>& weights = columns_.leaf_weights();
     const auto leaves = static_cast<std::int64_t>(weights.size());
-    auto [chunk, blocks] = even_tasks(leaves, channels, threads_);
-    const std::int64_t chunks = core::block_count(leaves, chunk);
-    const std::int64_t width = narrow_multiple(channels, blocks);
-    blocks = core::block_count(channels, width);
+    const Tasks tasks = even_tasks(leaves, channels, threads_);
+    const std::int64_t chunk = tasks.chunk, chunks = core::block_count(leaves, chunk);
+    const std::int64_t width = narrow_multiple(channels, tasks.blocks);
+    const std::int64_t blocks = core::block_count(channels, width);
 
     double* const records = workspace_.template partial<double>(chunks * (record + 1));
     double* const chunk_weights = records + chunks * record;

@@ -138,6 +138,13 @@ TEST_F(Tune, NeverLooksAtTestData) {
   EXPECT_THAT(same.err, HasSubstr("6 of them finished before"));
 }
 
+TEST_F(Tune, WhatTheModelIsToBeMeasuredOnIsReadBeforeTheSearch) {
+  const Outcome outcome = place_.run(tune("study", {"--retrain", "--test", "missing.csv"}));
+  EXPECT_EQ(outcome.exit, 4) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("missing.csv"));
+  EXPECT_FALSE(place_.has("study"));
+}
+
 TEST_F(Tune, RegressionHasTheLowestErrorOrTheHighestR2) {
   place_.write("houses.csv", houses_csv());
   for (const std::string metric : {"rmse", "r2"}) {
