@@ -12,7 +12,8 @@
 namespace evenrow {
 namespace {
 
-constexpr std::int64_t kLine = 16;  // parameters that no two threads share
+constexpr std::int64_t kWorthAThread = 4096;  // parameters
+constexpr std::int64_t kLine = 16;            // of them that no two threads share
 
 bool has_first_moment(OptimizerKind kind) {
   return kind != OptimizerKind::sgd && kind != OptimizerKind::rmsprop;
@@ -119,7 +120,8 @@ void Optimizer<T>::step(Network<T>& network, std::span<const T> gradients, doubl
   };
   // One loop, however many layers there are: each thread has its share of every parameter, the rows
   // of a weight whose gradient it has just made, and whose products it will make.
-  const int shares = std::max(1, threads);
+  const std::int64_t shares = std::clamp<std::int64_t>(
+      static_cast<std::int64_t>(size) / kWorthAThread, 1, std::max(1, threads));
   core::parallel_for(threads, shares, [&](std::int64_t share) {
     for (const ParameterSlot& slot : network.slots()) {
       const auto until = [&](std::int64_t of_shares) {
