@@ -1,24 +1,15 @@
 #include "evenrow/input_normalization.hpp"
 
-#include <fmt/format.h>
-
-#include <algorithm>
 #include <cmath>
-#include <limits>
 #include <utility>
 
 #include "core/fail.hpp"
-#include "core/sizes.hpp"
 #include "core/threads.hpp"
 #include "data/column_moments.hpp"
 #include "data/prepared_inputs.hpp"
-#include "kernels/targets.hpp"
 
 namespace evenrow {
 namespace {
-
-/// Rows that one task normalizes.
-constexpr std::int64_t kBlockRows = 256;
 
 std::int64_t input_count(const std::vector<Column>& columns) {
   std::int64_t inputs = 0;
@@ -118,35 +109,7 @@ InputNormalization InputNormalization::from_parts(std::vector<Column> columns,
 std::vector<float> InputNormalization::apply(const Dataset& data,
                                              std::span<const std::uint32_t> rows,
                                              int threads) const {
-  kernels::apply_target_environment();
-  const data::PreparedInputs prepared(*this, data, rows);
-  const auto row_count = static_cast<std::int64_t>(rows.size());
-  const std::optional<std::int64_t> size = core::checked_product(row_count, inputs());
-  if (!size || *size > std::numeric_limits<std::int64_t>::max() / 4) {
-    core::fail(ErrorKind::usage, "{}: {} rows of {} inputs are more than memory can hold",
-               data.source, row_count, inputs());
-  }
-
-  std::vector<float> out(static_cast<std::size_t>(*size));
-  const std::int64_t blocks = core::block_count(row_count, kBlockRows);
-  std::vector<std::uint8_t> wrong(static_cast<std::size_t>(blocks), 0);
-  core::parallel_for(core::resolve_threads(threads), blocks, [&](std::int64_t block) {
-    const std::int64_t end = std::min(row_count, (block + 1) * kBlockRows);
-    for (std::int64_t r = block * kBlockRows; r < end; ++r) {
-      if (!prepared.normalize(rows[static_cast<std::size_t>(r)], out.data() + r * inputs())) {
-        wrong[static_cast<std::size_t>(block)] = 1;
-      }
-    }
-  });
-
-  if (std::find(wrong.begin(), wrong.end(), 1) != wrong.end()) {
-    prepared.check_finite(rows);
-    core::fail(ErrorKind::data,
-               "{}: a value lies so far from the training data that its normalized value exceeds "
-               "the range of a float; look for values in another unit",
-               data.source);
-  }
-  return out;
+  return data::PreparedInputs(*this, data, rows).normalize(rows, threads);
 }
 
 }  // namespace evenrow

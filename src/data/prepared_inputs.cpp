@@ -3,16 +3,24 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
 
 #include "core/fail.hpp"
 #include "core/sizes.hpp"
+#include "core/threads.hpp"
 #include "data/columns.hpp"
 #include "kernels/inputs.hpp"
+#include "kernels/targets.hpp"
 
 namespace evenrow::data {
+namespace {
+
+constexpr std::int64_t kBlockRows = 64;  // rows that one task normalizes
+
+}  // namespace
 
 void check_rows(const Dataset& data, std::span<const std::uint32_t> rows) {
   const auto size = std::visit(
@@ -128,6 +136,7 @@ void PreparedInputs::plan(const std::vector<Column>& columns) {
 PreparedInputs::PreparedInputs(const InputNormalization& with, const Dataset& data,
                                std::span<const std::uint32_t> rows)
     : data_(&data), mean_(with.mean().begin(), with.mean().end()) {
+  kernels::apply_target_environment();
   check_rows(data, rows);
   match(with.columns(), rows);
   plan(with.columns());
@@ -171,8 +180,33 @@ bool PreparedInputs::of_bytes() const noexcept {
   return true;
 }
 
-void PreparedInputs::check_finite(std::span<const std::uint32_t> rows) const {
-  for (const std::int64_t column : columns_) data::check_finite(*data_, rows, column);
+std::vector<float> PreparedInputs::normalize(std::span<const std::uint32_t> rows,
+                                             int threads) const {
+  const auto row_count = static_cast<std::int64_t>(rows.size());
+  const std::optional<std::int64_t> size = core::checked_product(row_count, inputs());
+  if (!size || *size > std::numeric_limits<std::int64_t>::max() / 4) {
+    core::fail(ErrorKind::usage, "{}: {} rows of {} inputs are more than memory can hold",
+               data_->source, row_count, inputs());
+  }
+  std::vector<float> out(static_cast<std::size_t>(*size));
+  const std::int64_t blocks = core::block_count(row_count, kBlockRows);
+  std::vector<std::uint8_t> wrong(static_cast<std::size_t>(blocks), 0);
+  core::parallel_for(core::resolve_threads(threads), blocks, [&](std::int64_t block) {
+    const std::int64_t end = std::min(row_count, (block + 1) * kBlockRows);
+    for (std::int64_t r = block * kBlockRows; r < end; ++r) {
+      if (!normalize(rows[static_cast<std::size_t>(r)], out.data() + r * inputs())) {
+        wrong[static_cast<std::size_t>(block)] = 1;
+      }
+    }
+  });
+  if (std::find(wrong.begin(), wrong.end(), 1) != wrong.end()) {
+    for (const std::int64_t column : columns_) check_finite(*data_, rows, column);
+    core::fail(ErrorKind::data,
+               "{}: a value lies so far from the training data that its normalized value exceeds "
+               "the range of a float; look for values in another unit",
+               data_->source);
+  }
+  return out;
 }
 
 }  // namespace evenrow::data

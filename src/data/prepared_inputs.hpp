@@ -23,13 +23,14 @@ class PreparedInputs {
   /// The inputs of one of the rows; false when one of them is not finite. Same bits everywhere.
   bool normalize(std::uint32_t row, float* out) const noexcept;
 
+  /// Row-major inputs of some of the rows. Errors: infinite values, or one that the normalization
+  /// makes infinite.
+  std::vector<float> normalize(std::span<const std::uint32_t> rows, int threads) const;
+
   /// Whether rows are best normalized each time that they are wanted: as bytes they take a quarter
   /// of the memory, and no time more than to read their inputs; none can give one that is not
   /// finite.
   bool of_bytes() const noexcept;
-
-  /// Fails on the first infinite value of the columns in these rows, if there is one.
-  void check_finite(std::span<const std::uint32_t> rows) const;
 
  private:
   // Numeric columns that lie side by side in the data and in the inputs.

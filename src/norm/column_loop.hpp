@@ -135,7 +135,7 @@ class ColumnLoop {
     const std::int64_t chunks = core::block_count(leaves, chunk), count = chunks * blocks;
     std::int64_t largest = core::block_count(count, threads) * chunk;
     // The last share alone has one more than the others: with the last chunk, which may be short.
-    if ((count - 1) % threads == 0) largest -= std::min(chunk, blocks * (chunks * chunk - leaves));
+    if ((count - 1) % threads == 0) largest -= chunks * chunk - leaves;
     return static_cast<double>(largest * threads) / static_cast<double>(leaves * blocks) - 1;
   }
 

@@ -4,9 +4,6 @@
 #include <cmath>
 #include <limits>
 
-#include "core/sizes.hpp"
-#include "core/threads.hpp"
-#include "evenrow/aligned.hpp"
 #include "train/examples.hpp"
 
 namespace evenrow {
@@ -60,21 +57,13 @@ void judge_numbers(const Model& model, const Examples& examples, std::span<const
 void infer_examples(const Model& model, const Examples& examples, std::span<float> outputs,
                     int threads) {
   if (!examples.of_bytes) return model.network.infer(examples.x, outputs, threads);
-  constexpr std::int64_t kTogether = 4096, kBlock = 64;
-  const std::int64_t inputs = model.network.inputs(), width = model.network.outputs();
-  AlignedVector<float> x(static_cast<std::size_t>(std::min(examples.count, kTogether) * inputs));
-  for (std::int64_t first = 0; first < examples.count; first += kTogether) {
-    const std::int64_t count = std::min(kTogether, examples.count - first);
-    core::parallel_for(
-        core::resolve_threads(threads), core::block_count(count, kBlock), [&](std::int64_t block) {
-          for (std::int64_t i = block * kBlock; i < std::min(count, (block + 1) * kBlock); ++i) {
-            examples.inputs_of(static_cast<std::size_t>(first + i), inputs, x.data() + i * inputs);
-          }
-        });
-    model.network.infer(std::span<const float>(x).first(static_cast<std::size_t>(count * inputs)),
-                        outputs.subspan(static_cast<std::size_t>(first * width),
-                                        static_cast<std::size_t>(count * width)),
-                        threads);
+  constexpr std::size_t kTogether = 4096;
+  const auto width = static_cast<std::size_t>(model.network.outputs());
+  const std::span<const std::uint32_t> rows = examples.rows;
+  for (std::size_t first = 0; first < rows.size(); first += kTogether) {
+    const auto some = rows.subspan(first, std::min(kTogether, rows.size() - first));
+    model.network.infer(examples.of_bytes->normalize(some, threads),
+                        outputs.subspan(first * width, some.size() * width), threads);
   }
 }
 

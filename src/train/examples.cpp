@@ -9,7 +9,6 @@
 #include "core/fail.hpp"
 #include "core/random.hpp"
 #include "io/names.hpp"
-#include "kernels/targets.hpp"
 #include "nn/names.hpp"
 
 namespace evenrow::training {
@@ -255,12 +254,11 @@ Examples encode(const Model& model, const Dataset& data, std::span<const std::ui
       }
     }
   }
-  kernels::apply_target_environment();
   data::PreparedInputs prepared(model.inputs, data, rows);
   if (prepared.of_bytes()) {
     examples.of_bytes = std::move(prepared);
   } else {
-    examples.x = model.inputs.apply(data, rows, threads);
+    examples.x = prepared.normalize(rows, threads);
   }
   return examples;
 }
