@@ -18,7 +18,7 @@
 namespace evenrow::data {
 namespace {
 
-constexpr std::int64_t kBlockRows = 64;  // rows that one task normalizes
+constexpr std::int64_t kBlockRows = 256;  // rows that one task normalizes
 
 }  // namespace
 
