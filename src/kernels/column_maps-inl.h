@@ -68,15 +68,17 @@ HWY_INLINE void MapColumns(const Columns<T>& out, std::int64_t j, std::int64_t f
     }
   });
 }
-// The same for columns [begin, end) and all channels: some columns and channels at a time, so that
-// coefficients come from L1, and once for these columns.
+// The same for columns [begin, end) and all channels: some columns at a time, so that coefficients
+// are loaded once for these; what is in a cache also some channels at a time, so that they stay in
+// L1. (Memory is read faster in its order.)
 template <bool kStream, bool kFetch, class T, class C, std::size_t kCount, class Value>
 HWY_INLINE void MapBlocks(const Columns<T>& out, std::int64_t begin, std::int64_t end,
                           std::int64_t channels, const Coefficients<C, kCount>& k,
                           const Value& value) {
-  constexpr std::int64_t kTogether = 4, kBlock = 512;
-  for (std::int64_t first = 0; first < channels; first += kBlock) {
-    const std::int64_t last = std::min(first + kBlock, channels);
+  constexpr std::int64_t kTogether = 4;
+  const std::int64_t block = kFetch ? channels : 1024;
+  for (std::int64_t first = 0; first < channels; first += block) {
+    const std::int64_t last = std::min(first + block, channels);
     std::int64_t j = begin;
     for (; j + kTogether <= end; j += kTogether) {
       MapColumns<kTogether, kStream, kFetch>(out, j, first, last, k, value);

@@ -4,8 +4,9 @@
 
 #include <cstdint>
 #include <tuple>
-#include <vector>
 
+#include "core/sizes.hpp"
+#include "evenrow/aligned.hpp"
 #include "kernels/coefficients.hpp"
 #include "kernels/rows.hpp"
 #include "norm/valid_columns.hpp"
@@ -29,7 +30,7 @@ class Workspace {
   /// kernels::Moments or kernels::GradientSums.
   template <class Node>
   Node* partial(std::int64_t count) {
-    std::vector<Node>& storage = std::get<std::vector<Node>>(partial_);
+    AlignedVector<Node>& storage = std::get<AlignedVector<Node>>(partial_);
     grow(storage, count);
     return storage.data();
   }
@@ -43,12 +44,16 @@ class Workspace {
   /// C: float or double.
   template <class C>
   ChannelValues<C> channel_values(std::int64_t channels) {
-    std::vector<C>& storage = std::get<std::vector<C>>(coefficients_);
-    grow(storage, 7 * channels);
+    // Each begins with a line, and not a multiple of 4 KiB behind another one: lines that far apart
+    // share the few places of L1 that a column of the tensor needs, too.
+    constexpr std::int64_t kLine = 64 / sizeof(C);
+    const std::int64_t step = (core::block_count(channels, kLine) + 1) * kLine;
+    AlignedVector<C>& storage = std::get<AlignedVector<C>>(coefficients_);
+    grow(storage, 7 * step);
     grow(sums_, 2 * channels);
     C* const k = storage.data();
-    return {{k, k + channels, k + 2 * channels},
-            {k + 3 * channels, k + 4 * channels, k + 5 * channels, k + 6 * channels},
+    return {{k, k + step, k + 2 * step},
+            {k + 3 * step, k + 4 * step, k + 5 * step, k + 6 * step},
             sums_.data(),
             sums_.data() + channels};
   }
@@ -61,16 +66,17 @@ class Workspace {
 
  private:
   template <class T>
-  static void grow(std::vector<T>& storage, std::int64_t count) {
+  static void grow(AlignedVector<T>& storage, std::int64_t count) {
     if (static_cast<std::int64_t>(storage.size()) < count) {
       storage.resize(static_cast<std::size_t>(count));
     }
   }
 
-  std::tuple<std::vector<double>, std::vector<kernels::Moments>, std::vector<kernels::GradientSums>>
+  std::tuple<AlignedVector<double>, AlignedVector<kernels::Moments>,
+             AlignedVector<kernels::GradientSums>>
       partial_;
-  std::tuple<std::vector<float>, std::vector<double>> coefficients_;
-  std::vector<double> sums_, leaf_records_;
+  std::tuple<AlignedVector<float>, AlignedVector<double>> coefficients_;
+  AlignedVector<double> sums_, leaf_records_;
 };
 
 }  // namespace evenrow::norm
