@@ -343,8 +343,7 @@ void OneLeafGradientSums(const Rows<const T>& x, const Rows<const T>& dy, const 
                                      nullptr, nullptr});
     }
     for (I c = begin; c < end; ++c, leaves += stride) {
-      const double rstd = inverse_deviation(with.variance[c], with.eps);
-      *leaves = {sums[c - begin].a, sums[c - begin].ab * rstd};
+      *leaves = {sums[c - begin].a, sums[c - begin].ab * with.rstd[c]};
     }
   }
 }
@@ -362,7 +361,7 @@ void ChannelGradientSums(const Rows<const T>& x, const Rows<const T>& dy, const 
                                          channels, with, gate, leaves, stride);
   }
   for (I c = 0; c < channels; ++c, leaves += stride) {
-    const double mean = with.mean[c], rstd = inverse_deviation(with.variance[c], with.eps);
+    const double mean = with.mean[c], rstd = with.rstd[c];
     GradientParts<T, kGate> parts(x, dy, gate, c, mean);
     PartedLeaf<T, GradientParts<T, kGate>> leaf_of_parts(parts);
     ForLeaves(

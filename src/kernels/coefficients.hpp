@@ -28,42 +28,58 @@ struct ChannelGradient {
   ChannelGradient from(std::int64_t i) const noexcept { return {center + i, a + i, b + i, c + i}; }
 };
 
-/// What a channel is normalized with: statistics, eps, and parameters where they are not null
-/// (gamma 1, beta 0 where they are).
+/// What a channel is normalized with: its mean, rstd = 1 / sqrt(variance + eps), and parameters
+/// where they are not null (gamma 1, beta 0 where they are).
 template <class C>
 struct Normalization {
   const double* mean;
-  const double* variance;
-  double eps;
+  const double* rstd;
   const C* gamma;
   const C* beta;
 
   Normalization from(std::int64_t c) const noexcept {
-    return {mean + c, variance + c, eps, gamma == nullptr ? nullptr : gamma + c,
+    return {mean + c, rstd + c, gamma == nullptr ? nullptr : gamma + c,
             beta == nullptr ? nullptr : beta + c};
   }
 };
+
+/// Whether every mean is finite, and every variance, too, and at least 0.
+bool are_statistics(std::int64_t channels, const double* mean, const double* variance) noexcept;
 
 /// 1 / sqrt(variance + eps). A row without any variance and eps = 0 has xhat = 0, so 0 here: then y
 /// is beta and dx is 0, as with every other eps.
 double inverse_deviation(double variance, double eps) noexcept;
 
+/// That of some channels, to be written to `rstd`.
+struct Deviations {
+  const double* variance;
+  double eps;
+  double* rstd;
+
+  Deviations from(std::int64_t c) const noexcept { return {variance + c, eps, rstd + c}; }
+};
+
 /// Training: centred always. The mean is rounded to C for `center`; what that loses goes into
 /// `shift`, so that an offset costs no accuracy.
-///   scale = gamma / sqrt(variance + eps),  shift = beta - (mean - center) * scale
+///   scale = gamma * rstd,  shift = beta - (mean - center) * scale
 template <class C>
 void train_coefficients(std::int64_t channels, const Normalization<C>& with,
                         const ChannelAffine<C>& k) noexcept;
+/// The same, after with.rstd = deviations.rstd has been made.
+template <class C>
+void train_coefficients(std::int64_t channels, const Deviations& deviations,
+                        const Normalization<C>& with, const ChannelAffine<C>& k) noexcept;
 
 /// Inference: folded to x * scale + shift (center 0) unless |mean| is so large beside the standard
-/// deviation that shift = beta - mean * scale would cancel against x * scale: above a ratio of 8
-/// the folded form loses more than three bits, and the centred one is used.
+/// deviation 1 / rstd that shift = beta - mean * scale would cancel against x * scale: above a
+/// ratio of 8 the folded form loses more than three bits, and the centred one is used. Makes
+/// with.rstd = deviations.rstd first.
 template <class C>
-void infer_coefficients(std::int64_t channels, const Normalization<C>& with,
-                        const ChannelAffine<C>& k) noexcept;
+void infer_coefficients(std::int64_t channels, const Deviations& deviations,
+                        const Normalization<C>& with, const ChannelAffine<C>& k) noexcept;
 
 /// From dbeta = sum(dy) and dgamma = sum(dy * xhat), n being the sum of the weights:
-///   a = gamma / sqrt(variance + eps),  b = -dgamma / sqrt(variance + eps) / n,
+///   a = gamma * rstd,  b = -dgamma * rstd / n,
 ///   c = -dbeta / n - b * (mean - center)
 template <class C>
 void gradient_coefficients(std::int64_t channels, const Normalization<C>& with, const double* dbeta,

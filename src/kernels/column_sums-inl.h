@@ -175,20 +175,14 @@ struct ColumnDifferences {
 // rounding alone could leave it below 0.
 inline void CenterMoments(std::int64_t channels, double n, const double* sum, double* mean,
                           double* m2) {
-  const auto center = [=](const auto& divided) {
+  with_divided_by(n, [=](const auto& divided) {
     ForVectors<double>(0, channels, [=](auto d, std::int64_t c) {
       const auto s = hn::LoadU(d, sum + c), shift = divided(d, s);
       const auto squares = hn::Sub(hn::LoadU(d, m2 + c), hn::Mul(s, shift));
       hn::StoreU(hn::IfThenZeroElse(hn::Lt(squares, hn::Zero(d)), squares), d, m2 + c);
       hn::StoreU(hn::Add(hn::LoadU(d, mean + c), shift), d, mean + c);
     });
-  };
-  // A full leaf's number of columns is a power of two: the same result without a division.
-  if (n == kColumnLeaf) {
-    center([](auto d, auto s) { return hn::Mul(s, hn::Set(d, 1.0 / kColumnLeaf)); });
-  } else {
-    center([n](auto d, auto s) { return hn::Div(s, hn::Set(d, n)); });
-  }
+  });
 }
 
 // The sums of x - pivot and of its square.
@@ -279,9 +273,11 @@ inline void MergeColumnMoments(double* records, std::int64_t record, std::int64_
     tree.push({records + i * record, m2, channels, counts[i]});
   }
   tree.total();
-  ForVectors<double>(0, channels, [=](auto d, std::int64_t c) {
-    hn::StoreU(hn::LoadU(d, records + c), d, mean + c);
-    hn::StoreU(hn::Div(hn::LoadU(d, records + m2 + c), hn::Set(d, divisor)), d, squares + c);
+  with_divided_by(divisor, [=](const auto& divided) {
+    ForVectors<double>(0, channels, [=](auto d, std::int64_t c) {
+      hn::StoreU(hn::LoadU(d, records + c), d, mean + c);
+      hn::StoreU(divided(d, hn::LoadU(d, records + m2 + c)), d, squares + c);
+    });
   });
 }
 
@@ -302,17 +298,14 @@ inline SumRecords merge(const SumRecords& a, const SumRecords& b) {
 }
 
 inline void MergeColumnGradientSums(double* records, std::int64_t record, std::int64_t centered,
-                                    std::int64_t nodes, std::int64_t channels,
-                                    const double* variance, double eps, double* dy,
-                                    double* dy_times) {
+                                    std::int64_t nodes, std::int64_t channels, const double* rstd,
+                                    double* dy, double* dy_times) {
   PairwiseMerge<SumRecords> tree;
   for (std::int64_t i = 0; i < nodes; ++i) tree.push({records + i * record, centered, channels});
   tree.total();
   ForVectors<double>(0, channels, [=](auto d, std::int64_t c) {
     auto times = hn::LoadU(d, records + centered + c);
-    if (variance != nullptr) {
-      times = hn::Mul(times, InverseDeviation(d, hn::LoadU(d, variance + c), eps));
-    }
+    if (rstd != nullptr) times = hn::Mul(times, hn::LoadU(d, rstd + c));
     hn::StoreU(hn::LoadU(d, records + c), d, dy + c);
     hn::StoreU(times, d, dy_times + c);
   });

@@ -66,10 +66,10 @@ void merge_column_moments(double* records, std::int64_t record, std::int64_t m2,
 }
 
 void merge_column_gradient_sums(double* records, std::int64_t record, std::int64_t centered,
-                                std::int64_t nodes, std::int64_t channels, const double* variance,
-                                double eps, double* dy, double* dy_times) noexcept {
+                                std::int64_t nodes, std::int64_t channels, const double* rstd,
+                                double* dy, double* dy_times) noexcept {
   HWY_DYNAMIC_DISPATCH(MergeColumnGradientSums)
-  (records, record, centered, nodes, channels, variance, eps, dy, dy_times);
+  (records, record, centered, nodes, channels, rstd, dy, dy_times);
 }
 
 #define EVENROW_EXPORT_COLUMNS(SUFFIX, T)                                                          \

@@ -61,11 +61,11 @@ void column_gradient_sums(const Columns<const T>& x, const Columns<const T>& dy,
                           const double* mean, const ColumnGate<NormParameter<T>>& gate,
                           double* records, std::int64_t record, std::int64_t centered) noexcept;
 
-/// The same of gradient sums: sum(dy), and sum(dy * (x - mean)) or, where `variance` is not null,
-/// what xhat makes of it: sum(dy * xhat).
+/// The same of gradient sums: sum(dy), and sum(dy * (x - mean)) or, where `rstd` is not null, times
+/// it: sum(dy * xhat).
 void merge_column_gradient_sums(double* records, std::int64_t record, std::int64_t centered,
-                                std::int64_t nodes, std::int64_t channels, const double* variance,
-                                double eps, double* dy, double* dy_times) noexcept;
+                                std::int64_t nodes, std::int64_t channels, const double* rstd,
+                                double* dy, double* dy_times) noexcept;
 
 /// As channel_normalize, for some channels.
 template <class T>

@@ -9,8 +9,10 @@
 
 #include <hwy/highway.h>
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <type_traits>
 
@@ -173,16 +175,15 @@ HWY_INLINE void FetchToWrite(const T* p) {
   __builtin_prefetch(p, 1, 3);
 }
 
-// As inverse_deviation of coefficients.hpp, for several channels; `deviation` is sqrt(variance +
-// eps).
-template <class D>
-HWY_INLINE hn::Vec<D> inverse_of(D d, hn::Vec<D> deviation) {
-  const auto inverse = hn::Div(hn::Set(d, 1.0), deviation);
-  return hn::IfThenZeroElse(hn::Eq(deviation, hn::Zero(d)), inverse);
-}
-template <class D>
-HWY_INLINE hn::Vec<D> InverseDeviation(D d, hn::Vec<D> variance, double eps) {
-  return inverse_of(d, hn::Sqrt(hn::Add(variance, hn::Set(d, eps))));
+// visit(divided), divided(d, v) being v / n. The inverse of a power of two is exact: times it is
+// the same, and sooner done.
+template <class Visit>
+HWY_INLINE void with_divided_by(double n, const Visit& visit) {
+  int exponent;
+  if (std::frexp(n, &exponent) == 0.5 && std::abs(exponent) < 1000) {
+    return visit([inverse = 1.0 / n](auto d, auto v) { return hn::Mul(v, hn::Set(d, inverse)); });
+  }
+  visit([n](auto d, auto v) { return hn::Div(v, hn::Set(d, n)); });
 }
 
 // The coefficients of u = (x - center) * scale + shift, as vectors.

@@ -31,7 +31,7 @@ struct BlockMemory {
   T* gradient = nullptr;           // with respect to output, turned in place into that of linear
   std::vector<std::uint8_t> kept;  // dropout: 1 where a value was kept
   std::int64_t first_sum = 0;      // of the row blocks' sums of squares of weight gradients
-  std::vector<double> mean, biased_variance;
+  std::vector<double> mean, biased_variance, rstd;
   std::vector<T> observed;  // what entered the activation; of observed runs alone
 
   bool norm_before() const {
@@ -44,10 +44,13 @@ struct BlockMemory {
     return spec.norm == Norm::batch && spec.placement == NormPlacement::before_linear;
   }
 
-  /// The statistics and parameters of the channels from `channel` on.
+  /// Of the channels from `channel` on: what makes rstd, and all that they are normalized with.
+  kernels::Deviations deviations(std::int64_t channel) {
+    return {biased_variance.data() + channel, spec.eps, rstd.data() + channel};
+  }
   kernels::Normalization<T> normalization(const T* parameters, std::int64_t channel) const {
-    return {mean.data() + channel, biased_variance.data() + channel, spec.eps,
-            parameters + gamma + channel, parameters + beta + channel};
+    return {mean.data() + channel, rstd.data() + channel, parameters + gamma + channel,
+            parameters + beta + channel};
   }
 
   /// `before`: what the block before this one gives; null for the network's inputs.
@@ -74,6 +77,7 @@ struct BlockMemory {
     if (spec.norm == Norm::batch) {
       mean.resize(static_cast<std::size_t>(norm_first() ? inputs : spec.units));
       biased_variance.resize(mean.size());
+      rstd.resize(mean.size());
     }
   }
 };

@@ -39,11 +39,12 @@ template <class T>
 auto Inference<T>::folded_norm(const Network<T>& network, std::size_t block) -> Coefficients {
   const RunningStatistics& running = network.running(block);
   const std::size_t channels = running.mean.size();
+  const auto count = static_cast<std::int64_t>(channels);
   Coefficients k{std::vector<T>(channels), std::vector<T>(channels), std::vector<T>(channels)};
+  std::vector<double> rstd(channels);
   kernels::infer_coefficients<T>(
-      static_cast<std::int64_t>(channels),
-      {running.mean.data(), running.variance.data(), network.spec().blocks[block].eps,
-       network.parameter(block, ParameterKind::gamma).data(),
+      count, {running.variance.data(), network.spec().blocks[block].eps, rstd.data()},
+      {running.mean.data(), rstd.data(), network.parameter(block, ParameterKind::gamma).data(),
        network.parameter(block, ParameterKind::beta).data()},
       {k.center.data(), k.scale.data(), k.shift.data()});
   return k;

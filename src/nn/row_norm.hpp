@@ -50,11 +50,12 @@ class RowNorm {
     }
   }
 
-  /// y = act(gamma * xhat + beta), act none or relu.
-  void normalize(const T* x, T* y, const kernels::Normalization<T>& with,
-                 bool relu) const noexcept {
+  /// y = act(gamma * xhat + beta), act none or relu; makes with.rstd on the way.
+  void normalize(const T* x, T* y, const kernels::Deviations& deviations,
+                 const kernels::Normalization<T>& with, bool relu) const noexcept {
     T k[3 * kMostRows];
-    const kernels::ChannelAffine<T> forward = affine(with, k);
+    const kernels::ChannelAffine<T> forward = affine(k);
+    kernels::train_coefficients<T>(count_, deviations, with, forward);
     kernels::channel_normalize<T>(channels(x), {}, channels(y), runs(), {0, examples_, false},
                                   count_, forward, relu, {});
   }
@@ -67,7 +68,8 @@ class RowNorm {
     kernels::ChannelAffine<T> forward{};
     kernels::ReluGate<T> gate;
     if (relu) {
-      forward = affine(with, k);
+      forward = affine(k);
+      kernels::train_coefficients<T>(count_, with, forward);
       gate.forward = &forward;
     }
     kernels::GradientSums sums[kMostRows];
@@ -79,8 +81,7 @@ class RowNorm {
         const std::int64_t at = offset_ + i * examples_;
         kernels::Affine<T> undone;
         if (relu) undone = {forward.center[i], forward.scale[i], forward.shift[i]};
-        sums[i] = kernels::row_gradient_sums(x + at, g + at, examples_, with.mean[i],
-                                             kernels::inverse_deviation(with.variance[i], with.eps),
+        sums[i] = kernels::row_gradient_sums(x + at, g + at, examples_, with.mean[i], with.rstd[i],
                                              relu ? &undone : nullptr);
       }
     }
@@ -108,10 +109,8 @@ class RowNorm {
     return {matrix + offset_, 0, examples_};
   }
 
-  kernels::ChannelAffine<T> affine(const kernels::Normalization<T>& with, T* k) const noexcept {
-    const kernels::ChannelAffine<T> forward{k, k + kMostRows, k + 2 * kMostRows};
-    kernels::train_coefficients<T>(count_, with, forward);
-    return forward;
+  static kernels::ChannelAffine<T> affine(T* k) noexcept {
+    return {k, k + kMostRows, k + 2 * kMostRows};
   }
 
   std::int64_t count_, examples_, offset_;

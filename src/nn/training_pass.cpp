@@ -175,7 +175,8 @@ void TrainingPass<T>::State::normalize_rows(Block<T>& block, const T* parameters
                                             const T* from, T* to, bool relu) {
   const RowNorm<T> norm(rows, examples);
   norm.statistics(from, block.mean.data() + rows.first, block.biased_variance.data() + rows.first);
-  norm.normalize(from, to, block.normalization(parameters, rows.first), relu);
+  norm.normalize(from, to, block.deviations(rows.first),
+                 block.normalization(parameters, rows.first), relu);
 }
 
 template <class T>
@@ -249,7 +250,8 @@ void TrainingPass<T>::State::observe_rows(Block<T>& block, const T* parameters, 
   T* const kept = block.observed.data();
   if (block.norm_before()) {
     const RowNorm<T> norm(rows, examples);
-    return norm.normalize(block.linear, kept, block.normalization(parameters, rows.first), false);
+    return norm.normalize(block.linear, kept, block.deviations(rows.first),
+                          block.normalization(parameters, rows.first), false);
   }
   const std::int64_t at = rows.first * examples;
   std::copy_n(block.linear + at, rows.count * examples, kept + at);

@@ -142,7 +142,9 @@ void zero_gradients(const BatchNormBackward<T>& t, const norm::Backward<T>& b,
   std::ranges::fill(t.dbeta, NormParameter<T>{0});
   with_loop<T>(view, workspace, 1, [&](auto& loop) {
     for (const Strided<T>& out : {b.dx, b.dresidual}) {
-      if (out.data != nullptr) loop.normalize({.x = b.x, .y = out, .k = k.forward});
+      if (out.data != nullptr) {
+        loop.normalize({.x = b.x, .y = out}, [&](auto&&...) { return k.forward; });
+      }
     }
   });
 }
@@ -190,8 +192,7 @@ norm::Backward<T> check_backward(const BatchNormBackward<T>& t,
           .dx = dx.strided,
           .dresidual = dresidual.strided,
           .mean = state->mean.data(),
-          .variance = state->biased_variance.data(),
-          .eps = state->eps,
+          .rstd = state->rstd.data(),
           .relu = state->relu,
           .stream = dx.strided.far && !same(x.strided, dx.strided) &&
                     !same(dy.strided, dx.strided) && !same(dy.strided, dresidual.strided)};
@@ -243,31 +244,35 @@ void batch_norm_train(const BatchNormTrain<T>& t, const NormOptions& options,
   const std::size_t bytes = keep_bits ? bytes_of_bits<T>(view) : 0;
   state.mean.reserve(static_cast<std::size_t>(view.channels));
   state.biased_variance.reserve(static_cast<std::size_t>(view.channels));
+  state.rstd.reserve(static_cast<std::size_t>(view.channels));
   state.relu_bits.reserve(bytes);
   forward.k = workspace.channel_values<C>(view.channels).forward;
   state.shape = t.shape;
   state.count = count;
   state.weight = workspace.columns.weight();
-  state.eps = options.eps;
   state.relu = forward.relu;
   state.element = kElement<T>;
   state.valid_fingerprint = workspace.columns.fingerprint();
   state.mean.resize(static_cast<std::size_t>(view.channels));
   state.biased_variance.resize(static_cast<std::size_t>(view.channels));
+  state.rstd.resize(static_cast<std::size_t>(view.channels));
   state.relu_bits.resize(bytes);
   if (keep_bits) forward.bits = bits<T>(view, state.relu_bits.data());
 
-  const kernels::Normalization<C> with{state.mean.data(), state.biased_variance.data(), options.eps,
-                                       parameters(t.gamma), parameters(t.beta)};
+  const kernels::Normalization<C> with{state.mean.data(), state.rstd.data(), parameters(t.gamma),
+                                       parameters(t.beta)};
+  const kernels::Deviations deviations{state.biased_variance.data(), options.eps,
+                                       state.rstd.data()};
   with_loop<T>(view, workspace, options.threads, [&](auto& loop) {
     if (count == 0) {  // all padding
       std::ranges::fill(state.mean, 0.0);
       std::ranges::fill(state.biased_variance, 0.0);
-      return loop.normalize(forward);
+      return loop.normalize(forward, [&](auto&&...) { return forward.k; });
     }
     loop.train(forward, state.mean.data(), state.biased_variance.data(),
                [&](std::int64_t c, std::int64_t channels) {
-                 kernels::train_coefficients(channels, with.from(c), forward.k.from(c));
+                 kernels::train_coefficients(channels, deviations.from(c), with.from(c),
+                                             forward.k.from(c));
                });
   });
 }
@@ -298,8 +303,8 @@ void batch_norm_backward(const BatchNormBackward<T>& t, const BatchNormSaved& sa
 
   const norm::ChannelValues<C> k = workspace.channel_values<C>(view.channels);
   if (state->count == 0) return zero_gradients(t, backward, view, workspace, k);
-  const kernels::Normalization<C> with{state->mean.data(), state->biased_variance.data(),
-                                       state->eps, parameters(t.gamma), parameters(t.beta)};
+  const kernels::Normalization<C> with{state->mean.data(), state->rstd.data(), parameters(t.gamma),
+                                       parameters(t.beta)};
   if (state->relu && state->relu_bits.empty()) {
     kernels::train_coefficients(view.channels, with, k.forward);
   }
@@ -334,12 +339,16 @@ void batch_norm_infer(const BatchNormInfer<T>& t, const NormOptions& options) {
   const norm::View view(t.shape);
   norm::Workspace& workspace = norm::Workspace::here();
   workspace.columns.assign(view, t.valid);
-  forward.k = workspace.channel_values<C>(view.channels).forward;
-  kernels::infer_coefficients<C>(
-      view.channels,
-      {t.mean.data(), t.variance.data(), options.eps, parameters(t.gamma), parameters(t.beta)},
-      forward.k);
-  with_loop<T>(view, workspace, options.threads, [&](auto& loop) { loop.normalize(forward); });
+  const auto coefficients = [&](norm::Workspace& of_thread, std::int64_t c, std::int64_t channels) {
+    const norm::ChannelValues<C> k = of_thread.channel_values<C>(view.channels);
+    const kernels::Deviations deviations{t.variance.data(), options.eps, k.rstd};
+    const kernels::Normalization<C> with{t.mean.data(), k.rstd, parameters(t.gamma),
+                                         parameters(t.beta)};
+    kernels::infer_coefficients(channels, deviations.from(c), with.from(c), k.forward.from(c));
+    return k.forward;
+  };
+  with_loop<T>(view, workspace, options.threads,
+               [&](auto& loop) { loop.normalize(forward, coefficients); });
 }
 
 #define EVENROW_BATCH_NORM(T)                                                                    \

@@ -48,8 +48,9 @@ class RowLoop {
             std::int64_t ahead) { normalize(t, c, channels, range, ahead); });
   }
 
-  /// y from the coefficients, in the order of memory.
-  void normalize(const Forward<T>& t) {
+  /// y, in the order of memory; see ColumnLoop.
+  template <class Coefficients>
+  void normalize(const Forward<T>& t, const Coefficients& coefficients) {
     if (view_.size() == 0) return;
     std::int64_t channels = std::clamp<std::int64_t>(kTask / view_.inner, 1, view_.channels);
     std::int64_t outers = 1;
@@ -61,10 +62,19 @@ class RowLoop {
     const Pieces pieces(view_, outers);
     const std::int64_t splits = outers > 1 ? 1 : pieces.count() / view_.outer;
     const std::int64_t blocks = core::block_count(view_.channels, channels);
-    core::parallel_for(threads_, pieces.count() * blocks, [&](std::int64_t task) {
-      const auto [begin, end] = pieces[task / (blocks * splits) * splits + task % splits];
-      const std::int64_t c = task / splits % blocks * channels;
-      normalize(t, c, std::min(channels, view_.channels - c), {begin, end, t.stream}, 0);
+    const std::int64_t tasks = pieces.count() * blocks;
+    core::parallel_shares(threads_, tasks, [&](std::int64_t first, std::int64_t last) {
+      // With one piece, a share is some of the channels.
+      const bool some = tasks == blocks;
+      const std::int64_t from = some ? first * channels : 0;
+      const std::int64_t to = some ? std::min(last * channels, view_.channels) : view_.channels;
+      Forward<T> own = t;
+      own.k = coefficients(Workspace::here(), from, to - from);
+      for (std::int64_t task = first; task < last; ++task) {
+        const auto [begin, end] = pieces[task / (blocks * splits) * splits + task % splits];
+        const std::int64_t c = task / splits % blocks * channels;
+        normalize(own, c, std::min(channels, view_.channels - c), {begin, end, t.stream}, 0);
+      }
     });
   }
 
@@ -77,7 +87,7 @@ class RowLoop {
                             std::int64_t stride) {
       kernels::ChannelAffine<C> forward;
       kernels::channel_gradient_sums<T>(t.x.rows(c), t.dy.rows(c), runs_, first, count, channels,
-                                        {t.mean + c, t.variance + c, t.eps, nullptr, nullptr},
+                                        {t.mean + c, t.rstd + c, nullptr, nullptr},
                                         gate(t, c, forward), leaves, stride);
     };
     const auto reduced = [&](std::int64_t c, const kernels::GradientSums& sums) {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "evenrow/aligned.hpp"
 #include "evenrow/batch_norm.hpp"
 
 namespace evenrow {
@@ -15,11 +16,10 @@ struct BatchNormSaved::State {
   NormShape shape;
   std::int64_t count = 0;
   double weight = 0;
-  double eps = 0;
   bool relu = false;
   std::string_view element;             // type of the forward pass
   std::uint64_t valid_fingerprint = 0;  // of the columns that counted
-  std::vector<double> mean, biased_variance;
+  AlignedVector<double> mean, biased_variance, rstd;
   // Where a relu came after a residual, x alone does not tell what it let through: a bit a value,
   // each segment of a channel (each column where channels are last) in bytes of its own.
   std::vector<std::uint8_t> relu_bits;

@@ -65,8 +65,7 @@ struct Backward {
   Strided<const T> x{}, dy{};
   Strided<T> dx{}, dresidual{};
   const double* mean = nullptr;
-  const double* variance = nullptr;
-  double eps = 0;
+  const double* rstd = nullptr;
   kernels::ChannelAffine<NormParameter<T>> forward{};
   kernels::ChannelGradient<NormParameter<T>> k{};
   bool relu = false;

@@ -13,13 +13,13 @@
 
 namespace evenrow::norm {
 
-/// One of each a channel: what the kernels apply, forward and backward, and the sums of the
-/// backward pass.
+/// One of each a channel: what the kernels apply, forward and backward, the sums of the backward
+/// pass, and 1 / sqrt(variance + eps) in inference.
 template <class C>
 struct ChannelValues {
   kernels::ChannelAffine<C> forward;
   kernels::ChannelGradient<C> backward;
-  double *dbeta, *dgamma;
+  double *dbeta, *dgamma, *rstd;
 };
 
 class Workspace {
@@ -50,12 +50,13 @@ class Workspace {
     const std::int64_t step = (core::block_count(channels, kLine) + 1) * kLine;
     AlignedVector<C>& storage = std::get<AlignedVector<C>>(coefficients_);
     grow(storage, 7 * step);
-    grow(sums_, 2 * channels);
+    grow(sums_, 3 * channels);
     C* const k = storage.data();
     return {{k, k + step, k + 2 * step},
             {k + 3 * step, k + 4 * step, k + 5 * step, k + 6 * step},
             sums_.data(),
-            sums_.data() + channels};
+            sums_.data() + channels,
+            sums_.data() + 2 * channels};
   }
 
   /// This thread's own.

@@ -172,7 +172,7 @@ TEST_P(ChannelKernels, MomentsWithAPivotThatWeighsNothing) {
 template <class T>
 std::vector<GradientSums> leaf_sums(TensorCase<T>& k, ForwardPass<T>& forward, Undo undo,
                                     const std::vector<double>& mean,
-                                    const std::vector<double>& variance, bool apart = false) {
+                                    const std::vector<double>& rstd, bool apart = false) {
   return leaves<GradientSums>(
       k, apart, [&](auto first, auto count, auto c, auto channels, auto* to, std::int64_t stride) {
         const ChannelAffine<NormParameter<T>> affine = k.affine(c);
@@ -180,8 +180,8 @@ std::vector<GradientSums> leaf_sums(TensorCase<T>& k, ForwardPass<T>& forward, U
         if (undo == Undo::forward) gate.forward = &affine;
         if (undo == Undo::bits) gate.bits = forward.bits.rows(c);
         channel_gradient_sums<T>(k.x.rows(c), k.dy.rows(c), k.valid.runs(), first, count, channels,
-                                 {mean.data() + c, variance.data() + c, 1e-3, nullptr, nullptr},
-                                 gate, to, stride);
+                                 {mean.data() + c, rstd.data() + c, nullptr, nullptr}, gate, to,
+                                 stride);
       });
 }
 
@@ -191,25 +191,25 @@ void gradient_sums() {
     const Flat<T> flat(k);
     ForwardPass<T> forward(k);
     const auto channels = static_cast<std::size_t>(k.layout.channels);
-    std::vector<double> mean(channels), variance(channels);
+    std::vector<double> mean(channels), rstd(channels);
     for (std::size_t i = 0; i < channels; ++i) {
       mean[i] = 5 + 0.01 * static_cast<double>(i);
-      variance[i] = 1 + 0.1 * static_cast<double>(i);
+      rstd[i] = 1 + 0.1 * static_cast<double>(i);
     }
     for (const Undo undo : {Undo::nothing, Undo::forward, Undo::bits}) {
       k.x.far = k.dy.far = false;
-      const std::vector<GradientSums> all = leaf_sums(k, forward, undo, mean, variance);
-      EXPECT_TRUE(same_bits(leaf_sums(k, forward, undo, mean, variance, true), all))
+      const std::vector<GradientSums> all = leaf_sums(k, forward, undo, mean, rstd);
+      EXPECT_TRUE(same_bits(leaf_sums(k, forward, undo, mean, rstd, true), all))
           << k.name() << ", leaf by leaf";
       k.x.far = k.dy.far = true;
-      EXPECT_TRUE(same_bits(leaf_sums(k, forward, undo, mean, variance), all))
+      EXPECT_TRUE(same_bits(leaf_sums(k, forward, undo, mean, rstd), all))
           << k.name() << ", memory asked for ahead";
       for (std::size_t i = 0; i < channels; ++i) {
         const auto c = static_cast<std::int64_t>(i);
         const Affine<NormParameter<T>> affine = flat.forward(c);
-        const GradientSums row = row_gradient_sums(
-            flat.row_of(flat.x, c), flat.row_of(flat.dy, c), flat.valid.count(), mean[i],
-            inverse_deviation(variance[i], 1e-3), undo == Undo::nothing ? nullptr : &affine);
+        const GradientSums row =
+            row_gradient_sums(flat.row_of(flat.x, c), flat.row_of(flat.dy, c), flat.valid.count(),
+                              mean[i], rstd[i], undo == Undo::nothing ? nullptr : &affine);
         EXPECT_TRUE(same_bits(merged(all, c, k.layout.channels), row)) << k.name();
       }
     }

@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
+#include <utility>
+#include <vector>
 
 #include "kernel_cases.hpp"
 #include "support/norm_oracle.hpp"
@@ -21,13 +24,14 @@ INSTANTIATE_TEST_SUITE_P(Targets, Coefficients, ::testing::ValuesIn(available_ta
 template <class C>
 struct Channels {
   std::int64_t n;
-  Buffer<double> mean, variance, dbeta, dgamma;
+  Buffer<double> mean, variance, rstd, dbeta, dgamma;
   Buffer<C> gamma, beta;
 
   explicit Channels(std::int64_t channels)
       : n(channels),
         mean(n, 1),
         variance(n, 0),
+        rstd(n, 1),
         dbeta(n, 2),
         dgamma(n, 3),
         gamma(n, 1),
@@ -44,8 +48,12 @@ struct Channels {
       variance[i] = i % 7 == 3 ? 0 : variance[i] * variance[i] * scales[i % 3];
     }
   }
-  Normalization<C> with(double eps, bool parameters = true) const {
-    return {mean.data(), variance.data(), eps, parameters ? gamma.data() : nullptr,
+  Deviations deviations(double eps) { return {variance.data(), eps, rstd.data()}; }
+  Normalization<C> with(double eps, bool parameters = true) {
+    for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
+      rstd[i] = inverse_deviation(variance[i], eps);
+    }
+    return {mean.data(), rstd.data(), parameters ? gamma.data() : nullptr,
             parameters ? beta.data() : nullptr};
   }
 };
@@ -73,17 +81,26 @@ template <class C>
 void forward_formulas() {
   const Real u = oracle::kDoubleUnit;
   for (const std::int64_t n : {0, 1, 2, 3, 7, 8, 9, 31, 64, 67}) {
-    const Channels<C> channels(n);
+    Channels<C> channels(n);
     for (const double eps : {0.0, 1e-5, 2.0}) {
       for (const bool parameters : {true, false}) {
         for (const bool infer : {false, true}) {
           Forward<C> k(n);
+          const Normalization<C> with = channels.with(eps, parameters);
+          const Buffer<double> expected = channels.rstd;
+          fill_normal(channels.rstd.span(), 7);
           if (infer) {
-            infer_coefficients<C>(n, channels.with(eps, parameters), k.k());
+            infer_coefficients<C>(n, channels.deviations(eps), with, k.k());
           } else {
-            train_coefficients<C>(n, channels.with(eps, parameters), k.k());
+            train_coefficients<C>(n, channels.deviations(eps), with, k.k());
+            Forward<C> again(n);
+            train_coefficients<C>(n, with, again.k());
+            EXPECT_TRUE(same_bits<C>(again.center.span(), k.center.span()));
+            EXPECT_TRUE(same_bits<C>(again.scale.span(), k.scale.span()));
+            EXPECT_TRUE(same_bits<C>(again.shift.span(), k.shift.span()));
           }
-          EXPECT_TRUE(k.untouched());
+          EXPECT_TRUE(same_bits<double>(channels.rstd.span(), expected.span()));
+          EXPECT_TRUE(k.untouched() && channels.rstd.untouched());
           for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
             const Real mean = channels.mean[i], variance = channels.variance[i];
             const Real gamma = parameters ? Real{channels.gamma[i]} : 1;
@@ -118,7 +135,7 @@ template <class C>
 void gradient_formulas() {
   const Real u = oracle::kDoubleUnit;
   for (const std::int64_t n : {0, 1, 2, 3, 7, 8, 9, 31, 64, 67}) {
-    const Channels<C> channels(n);
+    Channels<C> channels(n);
     for (const double eps : {0.0, 1e-5, 2.0}) {
       for (const double weight : {1.0, 100.0, 0.3}) {
         Buffer<C> center(n, 1), a(n, 0), b(n, 2), c(n, 3);
@@ -150,15 +167,49 @@ TEST_P(Coefficients, GradientDouble) {
   gradient_formulas<double>();
 }
 
+TEST_P(Coefficients, StatisticsAreFiniteAndNoVarianceIsNegative) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const std::int64_t n : {1, 2, 3, 7, 8, 9, 31}) {
+    Channels<float> channels(n);
+    const auto fine = [&] {
+      return are_statistics(n, channels.mean.data(), channels.variance.data());
+    };
+    EXPECT_TRUE(fine());
+    for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
+      for (const double wrong : {nan, infinity, -infinity}) {
+        const double mean = std::exchange(channels.mean[i], wrong);
+        EXPECT_FALSE(fine());
+        channels.mean[i] = mean;
+      }
+      for (const double wrong : {nan, infinity, -1e-300}) {
+        const double variance = std::exchange(channels.variance[i], wrong);
+        EXPECT_FALSE(fine());
+        channels.variance[i] = variance;
+      }
+      for (const double right : {0.0, -0.0, std::numeric_limits<double>::max()}) {
+        const double variance = std::exchange(channels.variance[i], right);
+        EXPECT_TRUE(fine());
+        channels.variance[i] = variance;
+      }
+    }
+  }
+  EXPECT_TRUE(are_statistics(0, nullptr, nullptr));
+}
+
 // A row without any variance, and eps = 0: scale 0, so that y is beta and dx is 0.
 TEST_P(Coefficients, NoVarianceAndNoEps) {
   const double mean = 3.7, variance = 0, dbeta = 5, dgamma = 0;
   const float gamma = 2, beta = 0.25f;
-  const Normalization<float> with{&mean, &variance, 0.0, &gamma, &beta};
+  double rstd = 1;
+  const Deviations deviations{&variance, 0.0, &rstd};
+  const Normalization<float> with{&mean, &rstd, &gamma, &beta};
   for (const bool infer : {false, true}) {
     Affine<float> k;
     const ChannelAffine<float> of{&k.center, &k.scale, &k.shift};
-    infer ? infer_coefficients<float>(1, with, of) : train_coefficients<float>(1, with, of);
+    infer ? infer_coefficients<float>(1, deviations, with, of)
+          : train_coefficients<float>(1, deviations, with, of);
+    EXPECT_EQ(rstd, 0.0);
     EXPECT_EQ(k.center, 3.7f);
     EXPECT_EQ(k.scale, 0.0f);
     EXPECT_EQ(k.shift, 0.25f);
@@ -170,12 +221,14 @@ TEST_P(Coefficients, NoVarianceAndNoEps) {
   EXPECT_EQ(inverse_deviation(0.0, 0.25), 2.0);
 }
 
-// Folded up to |mean| = 8 sqrt(variance + eps), centred beyond.
+// Folded up to |mean| = 8 / rstd, centred beyond.
 TEST_P(Coefficients, InferenceFoldsUpToEightDeviations) {
   const std::vector<double> mean = {16, std::nextafter(16.0, 17.0), -16, -17, 0};
   const std::vector<double> variance(5, 3.0);
+  std::vector<double> rstd(5);
   std::vector<float> center(5), scale(5), shift(5);
-  infer_coefficients<float>(5, {mean.data(), variance.data(), 1.0, nullptr, nullptr},
+  infer_coefficients<float>(5, {variance.data(), 1.0, rstd.data()},
+                            {mean.data(), rstd.data(), nullptr, nullptr},
                             {center.data(), scale.data(), shift.data()});
   EXPECT_EQ(center, (std::vector<float>{0, 16, 0, -17, 0}));
   EXPECT_EQ(scale, std::vector<float>(5, 0.5f));
@@ -186,16 +239,18 @@ TEST_P(Coefficients, InferenceFoldsUpToEightDeviations) {
 template <class C>
 void many_are_one_at_a_time() {
   for (const std::int64_t n : {2, 7, 17, 67}) {
-    const Channels<C> channels(n);
+    Channels<C> channels(n);
     for (const bool infer : {false, true}) {
       Forward<C> together(n), alone(n);
       const auto fill = [&](std::int64_t first, std::int64_t count, Forward<C>& to) {
-        const Normalization<C> with{channels.mean.data() + first, channels.variance.data() + first,
-                                    1e-5, channels.gamma.data() + first,
-                                    channels.beta.data() + first};
+        std::vector<double> rstd(static_cast<std::size_t>(count));
+        const Deviations deviations{channels.variance.data() + first, 1e-5, rstd.data()};
+        const Normalization<C> with{channels.mean.data() + first, rstd.data(),
+                                    channels.gamma.data() + first, channels.beta.data() + first};
         const ChannelAffine<C> k{to.center.data() + first, to.scale.data() + first,
                                  to.shift.data() + first};
-        infer ? infer_coefficients<C>(count, with, k) : train_coefficients<C>(count, with, k);
+        infer ? infer_coefficients<C>(count, deviations, with, k)
+              : train_coefficients<C>(count, deviations, with, k);
       };
       fill(0, n, together);
       for (std::int64_t c = 0; c < n; ++c) fill(c, 1, alone);
@@ -207,8 +262,8 @@ void many_are_one_at_a_time() {
     const auto fill = [&](std::int64_t first, std::int64_t count, std::vector<C>& to) {
       C* const k = to.data() + first;
       gradient_coefficients<C>(count,
-                               {channels.mean.data() + first, channels.variance.data() + first,
-                                1e-5, channels.gamma.data() + first, nullptr},
+                               {channels.mean.data() + first, channels.rstd.data() + first,
+                                channels.gamma.data() + first, nullptr},
                                channels.dbeta.data() + first, channels.dgamma.data() + first, 77,
                                {k, k + n, k + 2 * n, k + 3 * n});
     };

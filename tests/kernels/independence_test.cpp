@@ -103,7 +103,7 @@ std::vector<Bytes> column_results(TensorCase<T>& k, Undo undo, const Calls& call
     std::copy(records.begin(), records.end(), merged.begin());
     double* const to = merged.data() + c;
     merge_column_moments(to, record, all, counts.data(), leaves, width, 3, to, to + all);
-    merge_column_gradient_sums(to + 2 * all, record, all, leaves, width, mean.data() + c, 1e-3,
+    merge_column_gradient_sums(to + 2 * all, record, all, leaves, width, mean.data() + c,
                                to + 2 * all, to + 3 * all);
     for (std::int64_t i = 0; i < 4 * width; ++i) {
       append(results[static_cast<std::size_t>(c + i / 4)], to[i % 4 * all + i / 4]);
@@ -137,7 +137,7 @@ std::vector<Bytes> channel_results(TensorCase<T>& k, Undo undo, const Calls& cal
   if (stride > 0) {
     channel_moments<T>(k.x.rows(), runs, 0, k.valid.count(), all, moments.data(), stride);
     channel_gradient_sums<T>(k.x.rows(), k.dy.rows(), runs, 0, k.valid.count(), all,
-                             {mean.data(), mean.data(), 1e-3, nullptr, nullptr}, gate, sums.data(),
+                             {mean.data(), mean.data(), nullptr, nullptr}, gate, sums.data(),
                              stride);
   }
   std::vector<Bytes> results(static_cast<std::size_t>(all));

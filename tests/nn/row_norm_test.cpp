@@ -55,12 +55,14 @@ void expect_the_operator(std::int64_t examples, bool relu) {
   const nn::RowNorm<T> norm(kTaken, examples);
   std::vector<double> mean(kRows), variance(kRows);
   norm.statistics(x.data(), mean.data() + kTaken.first, variance.data() + kTaken.first);
-  const kernels::Normalization<T> with{mean.data() + kTaken.first, variance.data() + kTaken.first,
-                                       eps, gamma.data() + kTaken.first,
-                                       beta.data() + kTaken.first};
+  std::vector<double> rstd(kRows);
+  const kernels::Deviations deviations{variance.data() + kTaken.first, eps,
+                                       rstd.data() + kTaken.first};
+  const kernels::Normalization<T> with{mean.data() + kTaken.first, rstd.data() + kTaken.first,
+                                       gamma.data() + kTaken.first, beta.data() + kTaken.first};
   auto own_y = x, own_g = dy;
   std::vector<T> own_dgamma(kRows), own_dbeta(kRows);
-  norm.normalize(x.data(), own_y.data(), with, relu);
+  norm.normalize(x.data(), own_y.data(), deviations, with, relu);
   norm.gradient(x.data(), own_g.data(), with, relu, own_dgamma.data() + kTaken.first,
                 own_dbeta.data() + kTaken.first);
 

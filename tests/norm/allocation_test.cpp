@@ -41,24 +41,24 @@ void expect_none_after_the_first_call(const NormShape& shape, bool masked, int t
   auto saved = batch_norm_train(train, options);
   batch_norm_backward(backward, saved, threads);
   RunningStatistics running(shape.channels);
+  const auto infer = [&] {
+    batch_norm_infer<T>({.x = k.x,
+                         .gamma = k.gamma,
+                         .beta = k.beta,
+                         .residual = k.residual,
+                         .mean = running.mean,
+                         .variance = running.variance,
+                         .y = y,
+                         .shape = shape,
+                         .valid = k.valid()},
+                        options);
+  };
+  infer();  // each thread makes coefficients of its own
   const std::string where = std::to_string(shape.outer) + (masked ? " masked" : "");
   EXPECT_EQ(allocations_of([&] { batch_norm_train(train, options, saved); }), 0) << where;
   EXPECT_EQ(allocations_of([&] { batch_norm_backward(backward, saved, threads); }), 0) << where;
   EXPECT_EQ(allocations_of([&] { running.update(saved); }), 0) << where;
-  EXPECT_EQ(allocations_of([&] {
-              batch_norm_infer<T>({.x = k.x,
-                                   .gamma = k.gamma,
-                                   .beta = k.beta,
-                                   .residual = k.residual,
-                                   .mean = running.mean,
-                                   .variance = running.variance,
-                                   .y = y,
-                                   .shape = shape,
-                                   .valid = k.valid()},
-                                  options);
-            }),
-            0)
-      << where;
+  EXPECT_EQ(allocations_of(infer), 0) << where;
   if (masked) {  // another mask of the same size, with more runs
     std::ranges::copy(random_mask(shape.columns(), 63, 0.5), k.mask.begin());  // `train` views it
     EXPECT_EQ(allocations_of([&] { batch_norm_train(train, options, saved); }), 0) << where;
