@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 
 #include "core/sizes.hpp"
 #include "core/threads.hpp"
@@ -107,6 +108,57 @@ std::vector<ColumnMoments> moments_of(const std::vector<T>& values,
     moments.push_back({.count = static_cast<std::int64_t>(all.count[c]),
                        .mean = pivot[c] + all.mean[c],
                        .m2 = all.m2[c]});
+  }
+  return moments;
+}
+
+// Of bytes, by sums of whole numbers, which are exact: only the last steps round.
+std::vector<ColumnMoments> moments_of(const std::vector<std::uint8_t>& bytes,
+                                      std::span<const std::uint32_t> rows, std::int64_t columns,
+                                      int threads) {
+  const auto width = static_cast<std::size_t>(columns);
+  const auto n = static_cast<std::int64_t>(rows.size());
+  std::vector<std::int64_t> sum(width), squares(width);
+  std::mutex mutex;
+  core::parallel_shares(threads, core::block_count(n, kLeafRows),
+                        [&](std::int64_t leaf, std::int64_t last) {
+                          // 32 bits hold the squares of a leaf.
+                          std::vector<std::uint32_t> leaf_sum(width), leaf_squares(width);
+                          std::vector<std::int64_t> own_sum(width), own_squares(width);
+                          for (; leaf < last; ++leaf) {
+                            std::ranges::fill(leaf_sum, 0u);
+                            std::ranges::fill(leaf_squares, 0u);
+                            for (std::int64_t row = leaf * kLeafRows;
+                                 row < std::min(n, (leaf + 1) * kLeafRows); ++row) {
+                              const std::uint8_t* const x =
+                                  bytes.data() + rows[static_cast<std::size_t>(row)] * width;
+                              for (std::size_t c = 0; c < width; ++c) {
+                                const std::uint32_t value = x[c];
+                                leaf_sum[c] += value;
+                                leaf_squares[c] += value * value;
+                              }
+                            }
+                            for (std::size_t c = 0; c < width; ++c) {
+                              own_sum[c] += leaf_sum[c];
+                              own_squares[c] += leaf_squares[c];
+                            }
+                          }
+                          const std::lock_guard lock(mutex);
+                          for (std::size_t c = 0; c < width; ++c) {
+                            sum[c] += own_sum[c];
+                            squares[c] += own_squares[c];
+                          }
+                        });
+  std::vector<ColumnMoments> moments(width);
+  for (std::size_t c = 0; c < width && n > 0; ++c) {
+    // Around the whole number next to the mean: what is subtracted at the end is at most half.
+    const std::int64_t pivot = (2 * sum[c] + n) / (2 * n), around = sum[c] - n * pivot;
+    const std::int64_t square_sum = squares[c] - 2 * pivot * sum[c] + n * pivot * pivot;
+    const auto count = static_cast<double>(n);
+    moments[c] = {
+        .count = n,
+        .mean = static_cast<double>(pivot) + static_cast<double>(around) / count,
+        .m2 = static_cast<double>(square_sum) - static_cast<double>(around * around) / count};
   }
   return moments;
 }

@@ -95,6 +95,37 @@ TEST(InputNormalization, InputsHaveMeanZeroAndVarianceOne) {
   expect_mean_zero_variance_one<std::uint8_t>(normals<std::uint8_t>(3000, 7, 100, 20));
 }
 
+// Sums of bytes are exact: the mean is rounded twice, the variance four times, and what is
+// subtracted last is at most half.
+TEST(InputNormalization, OfBytesIsExactButForTheLastSteps) {
+  using Real = long double;
+  constexpr Real kUnit = std::numeric_limits<double>::epsilon() / 2;
+  Dataset data = normals<std::uint8_t>(70'001, 4, 100, 20);
+  auto& values = std::get<std::vector<std::uint8_t>>(data.values);
+  for (std::size_t row = 0; row < 70'001; ++row) {
+    values[row * 4 + 1] = 255;                                       // constant
+    values[row * 4 + 2] = static_cast<std::uint8_t>(row % 2 * 255);  // as far apart as can be
+    values[row * 4 + 3] = static_cast<std::uint8_t>(row == 70'000 ? 1 : 0);  // one of all
+  }
+  std::vector<std::uint32_t> rows = all_rows(data);
+  std::swap(rows.front(), rows.back());  // in any order
+  const InputNormalization inputs = InputNormalization::fit(data, rows, 3);
+  for (std::size_t c = 0; c < 4; ++c) {
+    std::int64_t sum = 0, squares = 0;
+    for (std::size_t row = 0; row < 70'001; ++row) {
+      const std::int64_t value = values[row * 4 + c];
+      sum += value;
+      squares += value * value;
+    }
+    const Real n = 70'001, mean = static_cast<Real>(sum) / n;
+    const Real variance = static_cast<Real>(70'001 * squares - sum * sum) / (n * n);
+    EXPECT_LE(std::abs(inputs.mean()[c] - mean), 2.01L * kUnit * mean) << c;
+    EXPECT_LE(std::abs(inputs.variance()[c] - variance), 4.01L * kUnit * variance) << c;
+  }
+  EXPECT_EQ(inputs.mean()[1], 255.0);
+  EXPECT_EQ(inputs.variance()[1], 0.0);
+}
+
 // The pivot takes the offset away before anything is squared: the statistics of seconds since 1970
 // are those of the same seconds from 0.
 TEST(InputNormalization, AnOffsetCostsNoPrecision) {
