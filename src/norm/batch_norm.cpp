@@ -339,6 +339,7 @@ void batch_norm_infer(const BatchNormInfer<T>& t, const NormOptions& options) {
   const norm::View view(t.shape);
   norm::Workspace& workspace = norm::Workspace::here();
   workspace.columns.assign(view, t.valid);
+  workspace.channel_values<C>(view.channels);  // what may run out of memory comes first
   const auto coefficients = [&](norm::Workspace& of_thread, std::int64_t c, std::int64_t channels) {
     const norm::ChannelValues<C> k = of_thread.channel_values<C>(view.channels);
     const kernels::Deviations deviations{t.variance.data(), options.eps, k.rstd};
