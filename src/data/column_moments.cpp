@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <mutex>
 
 #include "core/sizes.hpp"
 #include "core/threads.hpp"
@@ -15,6 +14,13 @@ constexpr std::int64_t kLeafRows = 256;
 /// Leaves are computed in groups of this many and then merged, so that memory does not grow with
 /// the rows.
 constexpr std::int64_t kGroupLeaves = 64;
+
+std::int64_t leaves_of(std::span<const std::uint32_t> rows) {
+  return core::block_count(static_cast<std::int64_t>(rows.size()), kLeafRows);
+}
+std::size_t group_size(std::span<const std::uint32_t> rows) {
+  return static_cast<std::size_t>(std::min(leaves_of(rows), kGroupLeaves));
+}
 
 /// Moments of x - pivot for the columns of one leaf, or of several merged: one array a field.
 struct Moments {
@@ -84,24 +90,36 @@ std::vector<double> first_values(const std::vector<T>& values, std::span<const s
   return first;
 }
 
+/// reduce(rows, leaf) for the rows of every leaf, by several threads, then merge(leaf) in their
+/// order; as many leaves at a time as `group` has.
+template <class Leaf, class Reduce, class Merge>
+void reduce_leaves(std::span<const std::uint32_t> rows, int threads, std::vector<Leaf>& group,
+                   const Reduce& reduce, const Merge& merge) {
+  const std::int64_t leaves = leaves_of(rows);
+  for (std::int64_t first = 0; first < leaves; first += std::ssize(group)) {
+    const std::int64_t count = std::min<std::int64_t>(std::ssize(group), leaves - first);
+    core::parallel_for(threads, count, [&](std::int64_t i) {
+      const auto begin = static_cast<std::size_t>((first + i) * kLeafRows);
+      const std::size_t length = std::min(static_cast<std::size_t>(kLeafRows), rows.size() - begin);
+      reduce(rows.subspan(begin, length), group[static_cast<std::size_t>(i)]);
+    });
+    for (std::int64_t i = 0; i < count; ++i) merge(group[static_cast<std::size_t>(i)]);
+  }
+}
+
 template <class T>
 std::vector<ColumnMoments> moments_of(const std::vector<T>& values,
                                       std::span<const std::uint32_t> rows, std::int64_t columns,
                                       int threads) {
   const std::vector<double> pivot = first_values(values, rows, static_cast<std::size_t>(columns));
-  const std::int64_t leaves = core::block_count(static_cast<std::int64_t>(rows.size()), kLeafRows);
-  std::vector<Moments> group(static_cast<std::size_t>(std::min(leaves, kGroupLeaves)),
-                             Moments(columns));
+  std::vector<Moments> group(group_size(rows), Moments(columns));
   Moments all(columns);
-  for (std::int64_t first = 0; first < leaves; first += kGroupLeaves) {
-    const std::int64_t count = std::min(kGroupLeaves, leaves - first);
-    core::parallel_for(threads, count, [&](std::int64_t i) {
-      const auto begin = static_cast<std::size_t>((first + i) * kLeafRows);
-      const std::size_t length = std::min(static_cast<std::size_t>(kLeafRows), rows.size() - begin);
-      leaf_moments(values, rows.subspan(begin, length), pivot, group[static_cast<std::size_t>(i)]);
-    });
-    for (std::int64_t i = 0; i < count; ++i) merge(group[static_cast<std::size_t>(i)], all);
-  }
+  reduce_leaves(
+      rows, threads, group,
+      [&](std::span<const std::uint32_t> some, Moments& leaf) {
+        leaf_moments(values, some, pivot, leaf);
+      },
+      [&](const Moments& leaf) { merge(leaf, all); });
   std::vector<ColumnMoments> moments;
   moments.reserve(pivot.size());
   for (std::size_t c = 0; c < pivot.size(); ++c) {
@@ -112,48 +130,55 @@ std::vector<ColumnMoments> moments_of(const std::vector<T>& values,
   return moments;
 }
 
-// Of bytes, by sums of whole numbers, which are exact: only the last steps round.
+/// Of the columns of one leaf of bytes, whose squares 32 bits can hold, or of all leaves.
+template <class Integer>
+struct ByteSums {
+  explicit ByteSums(std::int64_t columns)
+      : sum(static_cast<std::size_t>(columns)), squares(sum.size()) {}
+
+  std::vector<Integer> sum, squares;
+};
+
+void leaf_sums(const std::vector<std::uint8_t>& bytes, std::span<const std::uint32_t> rows,
+               ByteSums<std::uint32_t>& leaf) {
+  const std::size_t columns = leaf.sum.size();
+  std::uint32_t* const sum = leaf.sum.data();
+  std::uint32_t* const squares = leaf.squares.data();
+  std::fill_n(sum, columns, 0u);
+  std::fill_n(squares, columns, 0u);
+  for (const std::uint32_t row : rows) {
+    const std::uint8_t* const x = bytes.data() + row * columns;
+    for (std::size_t c = 0; c < columns; ++c) {
+      const std::uint32_t value = x[c];
+      sum[c] += value;
+      squares[c] += value * value;
+    }
+  }
+}
+
+/// By sums of whole numbers, which are exact: only the last steps round.
 std::vector<ColumnMoments> moments_of(const std::vector<std::uint8_t>& bytes,
                                       std::span<const std::uint32_t> rows, std::int64_t columns,
                                       int threads) {
-  const auto width = static_cast<std::size_t>(columns);
+  std::vector<ByteSums<std::uint32_t>> group(group_size(rows), ByteSums<std::uint32_t>(columns));
+  ByteSums<std::int64_t> all(columns);
+  reduce_leaves(
+      rows, threads, group,
+      [&](std::span<const std::uint32_t> some, ByteSums<std::uint32_t>& leaf) {
+        leaf_sums(bytes, some, leaf);
+      },
+      [&](const ByteSums<std::uint32_t>& leaf) {
+        for (std::size_t c = 0; c < all.sum.size(); ++c) {
+          all.sum[c] += leaf.sum[c];
+          all.squares[c] += leaf.squares[c];
+        }
+      });
   const auto n = static_cast<std::int64_t>(rows.size());
-  std::vector<std::int64_t> sum(width), squares(width);
-  std::mutex mutex;
-  core::parallel_shares(threads, core::block_count(n, kLeafRows),
-                        [&](std::int64_t leaf, std::int64_t last) {
-                          // 32 bits hold the squares of a leaf.
-                          std::vector<std::uint32_t> leaf_sum(width), leaf_squares(width);
-                          std::vector<std::int64_t> own_sum(width), own_squares(width);
-                          for (; leaf < last; ++leaf) {
-                            std::ranges::fill(leaf_sum, 0u);
-                            std::ranges::fill(leaf_squares, 0u);
-                            for (std::int64_t row = leaf * kLeafRows;
-                                 row < std::min(n, (leaf + 1) * kLeafRows); ++row) {
-                              const std::uint8_t* const x =
-                                  bytes.data() + rows[static_cast<std::size_t>(row)] * width;
-                              for (std::size_t c = 0; c < width; ++c) {
-                                const std::uint32_t value = x[c];
-                                leaf_sum[c] += value;
-                                leaf_squares[c] += value * value;
-                              }
-                            }
-                            for (std::size_t c = 0; c < width; ++c) {
-                              own_sum[c] += leaf_sum[c];
-                              own_squares[c] += leaf_squares[c];
-                            }
-                          }
-                          const std::lock_guard lock(mutex);
-                          for (std::size_t c = 0; c < width; ++c) {
-                            sum[c] += own_sum[c];
-                            squares[c] += own_squares[c];
-                          }
-                        });
-  std::vector<ColumnMoments> moments(width);
-  for (std::size_t c = 0; c < width && n > 0; ++c) {
+  std::vector<ColumnMoments> moments(all.sum.size());
+  for (std::size_t c = 0; c < moments.size() && n > 0; ++c) {
     // Around the whole number next to the mean: what is subtracted at the end is at most half.
-    const std::int64_t pivot = (2 * sum[c] + n) / (2 * n), around = sum[c] - n * pivot;
-    const std::int64_t square_sum = squares[c] - 2 * pivot * sum[c] + n * pivot * pivot;
+    const std::int64_t sum = all.sum[c], pivot = (2 * sum + n) / (2 * n), around = sum - n * pivot;
+    const std::int64_t square_sum = all.squares[c] - 2 * pivot * sum + n * pivot * pivot;
     const auto count = static_cast<double>(n);
     moments[c] = {
         .count = n,
